@@ -1,0 +1,26 @@
+# `make demo` and `make test` need only Python >= 3.11, git and make: they create .venv and install into it first.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: demo test install clean
+
+demo: $(VENV)/installed
+	$(RUN) main.py fit -c configs/quickstart.yaml --name demo
+	$(RUN) main.py test -c configs/quickstart.yaml --name demo --ckpt_path best
+
+test: $(VENV)/installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest -q -n 2
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q --disable-pip-version-check -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs *.egg-info

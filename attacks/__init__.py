@@ -1,0 +1,1 @@
+"""An adversary changes the input."""

@@ -1,0 +1,1 @@
+"""Speed beside the peers; the tables of papers, reproduced."""

@@ -1,0 +1,24 @@
+"""What config files can compute: ``${of_data:…}`` and ``${parts_of:…}``."""
+
+from typing import Any
+
+from omegaconf import OmegaConf
+
+import datamodules
+
+
+def of_data(class_path: str, name: str) -> Any:
+    """A fact of a data set: ``${of_data:${data.class_path},num_classes}``, or ``mean``, ``std``, ``image_size``."""
+    fact = getattr(getattr(datamodules, class_path.rpartition(".")[2]), name)
+    return list(fact) if isinstance(fact, tuple) else fact
+
+
+def parts_of(total: Any, *shares: Any) -> list[int]:
+    """Whole numbers at given shares of a total: ``${parts_of:${trainer.max_epochs},0.5,0.75}``."""
+    return [round(float(total) * float(share)) for share in shares]
+
+
+def register() -> None:
+    """Make them known to config files."""
+    for function in (of_data, parts_of):
+        OmegaConf.register_resolver(function.__name__, function, replace=True)

@@ -1,0 +1,21 @@
+"""The list of techniques, read from the fragments that switch them on."""
+
+from pathlib import Path
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def describe(fragment: Path) -> str:
+    """What a fragment switches on: its first line, a comment."""
+    first = fragment.read_text().partition("\n")[0]
+    if not first.startswith("# "):
+        raise ValueError(f"{fragment} must begin with a comment that says in one line what it switches on")
+    return first.removeprefix("# ")
+
+
+def list_plugins(folder: Path = CONFIGS / "plugins") -> str:
+    """A line for each technique: how to switch it on, and what it does."""
+    fragments = sorted(folder.glob("*.yaml"))
+    width = max((len(path.stem) for path in fragments), default=0)
+    lines = [f"-c configs/plugins/{path.name:{width + 5}}  {describe(path)}" for path in fragments]
+    return "\n".join(["Add any of these to a command; any two can be stacked:", *lines])

@@ -1,0 +1,1 @@
+"""Nature changes the input."""

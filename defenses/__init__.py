@@ -1,0 +1,1 @@
+"""We change the input back."""

@@ -1,0 +1,147 @@
+"""What is trained: a network, a criterion, a readout and an optimiser (contract 3 of the design)."""
+
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from lightning_modules.batch_checks import check_batch, check_label_range, explain_failure
+from lightning_modules.random_state import collect_random_state, restore_random_state
+from metrics import ClassificationTally
+from networks import misfits
+
+
+class Classifier(LightningModule):
+    """Trains a network on a criterion; whatever the criterion, ``forward`` gives class scores (N, num_classes).
+
+    Logs ``loss``, ``acc`` and ``top5`` under ``train/``, ``val/`` and ``test/``, each once per epoch.
+
+    Args:
+        network: from images (N, C, H, W) in [0, 1] to class scores (N, num_classes) or embeddings (N, d).
+        criterion: from the network's outputs and labels (N,) to the mean loss; cross-entropy by default. For label
+            smoothing, give ``torch.nn.CrossEntropyLoss`` its ``label_smoothing``.
+        readout: from the network's outputs to class scores; None where the outputs are class scores.
+        optimizer: of the parameters that require gradients; SGD with learning rate 0.1 and momentum 0.9 by default.
+        lr_scheduler: of the optimiser; None keeps the learning rate.
+        schedule_by_step: advance the scheduler after every step instead of every epoch.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        criterion: nn.Module | None = None,
+        readout: nn.Module | None = None,
+        optimizer: OptimizerCallable | None = None,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        schedule_by_step: bool = False,
+    ) -> None:
+        super().__init__()
+        # The objects are rebuilt from config.yaml; a checkpoint holds plain data only.
+        self.save_hyperparameters("schedule_by_step")
+        self.network = network
+        self.criterion = criterion or nn.CrossEntropyLoss()
+        self.readout = readout or nn.Identity()
+        self.optimizer = optimizer or (lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9))
+        self.lr_scheduler = lr_scheduler
+        self.schedule_by_step = schedule_by_step
+        self.train_tally, self.val_tally, self.test_tally = (ClassificationTally() for _ in range(3))
+        self.random_state: dict[str, Tensor] | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores (N, num_classes) of images (N, C, H, W) in [0, 1]."""
+        scores: Tensor = self.readout(self.network(images))
+        return scores
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser, and its scheduler where one is given."""
+        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = self.lr_scheduler(optimizer)
+        interval = "step" if self.schedule_by_step else "epoch"
+        schedule = {"scheduler": scheduler, "interval": interval, "monitor": getattr(scheduler, "monitor", "val/loss")}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """The loss of a batch."""
+        loss = self._count(self.train_tally, batch, batch_idx)
+        if self._is_log_step():
+            self.log("train/loss_step", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        """Count a batch."""
+        self._count(self.val_tally, batch, batch_idx)
+
+    def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        """Count a batch."""
+        self._count(self.test_tally, batch, batch_idx)
+
+    def predict_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """Class probabilities (N, num_classes)."""
+        probabilities: Tensor = self(batch[0]).softmax(1)
+        return probabilities
+
+    def on_train_start(self) -> None:
+        """Continue the random numbers of the run that is resumed."""
+        if self.random_state is not None:
+            restore_random_state(self.trainer, self.random_state)
+            self.random_state = None
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's training figures."""
+        self._log_tally("train", self.train_tally)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation figures."""
+        self._log_tally("val", self.val_tally)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test figures."""
+        self._log_tally("test", self.test_tally)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what makes a resumed run exact: random states, and the counts of an unfinished epoch over all ranks."""
+        if self._trainer is None:
+            return
+        counts = self.trainer.strategy.reduce(self.train_tally.counts.clone(), reduce_op="sum")
+        checkpoint["classifier"] = {"counts": counts.cpu(), "random_state": collect_random_state(self.trainer)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse another architecture; take the counts over, on rank 0 alone, and keep the random states."""
+        if problems := misfits(self.state_dict(), checkpoint["state_dict"]):
+            raise ValueError(f"the checkpoint does not fit this model: weights {problems}")
+        state = checkpoint.get("classifier")
+        if state is None or self._trainer is None:
+            return
+        self.random_state = state["random_state"]
+        if self.trainer.is_global_zero:
+            self.train_tally.counts.copy_(state["counts"])
+
+    def _count(self, tally: ClassificationTally, batch: list[Tensor], batch_idx: int) -> Tensor:
+        on_cpu = self.device.type == "cpu"  # elsewhere a look at a value would make the device wait
+        if batch_idx == 0:
+            check_batch(batch)
+        images, labels = batch
+        outputs = self.network(images)
+        with torch.no_grad():
+            scores = self.readout(outputs)
+        if on_cpu or batch_idx == 0:
+            check_label_range(labels, scores.shape[1])
+        loss: Tensor = self.criterion(outputs, labels)
+        if (on_cpu or (self.training and self._is_log_step())) and not loss.isfinite().all():
+            raise explain_failure(batch, batch_idx)
+        tally.update(loss, scores, labels)
+        return loss
+
+    def _log_tally(self, prefix: str, tally: ClassificationTally) -> None:
+        figures = tally.compute()
+        tally.reset()
+        self.log_dict({f"{prefix}/{name}": value for name, value in figures.items() if name != "acc"})
+        self.log(f"{prefix}/acc", figures["acc"], prog_bar=True)
+
+    def _is_log_step(self) -> bool:
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return self.trainer.global_step % every == 0

@@ -1,0 +1,48 @@
+"""Train, attack, corrupt, defend and audit image models: ``python main.py fit -c configs/quickstart.yaml``."""
+
+import os
+import sys
+
+from cli.installation import check_torch_pair
+from cli.plugins import list_plugins
+
+HELP = """usage: python main.py COMMAND [-c CONFIG ...] [--option value ...]
+
+commands
+  fit        train a model; ends by printing the checkpoint and the command that tests it
+  validate   evaluate on the validation images
+  test       evaluate on the test images
+  predict    class probabilities of the test images
+  plugins    list the techniques and the fragment that switches each on
+
+examples
+  python main.py fit  -c configs/quickstart.yaml
+  python main.py fit  -c configs/data/cifar10.yaml -c configs/models/resnet20.yaml --trainer.max_epochs 10
+  python main.py test -c runs/NAME/VERSION/config.yaml --ckpt_path best
+  python main.py fit  --model.help Classifier        options of one class; all options: fit --help
+
+Later files win over earlier ones, and options over files. A config file is code, a checkpoint is data.
+Set ASSAY_TRACEBACK=1 to see where in the code an error arose."""
+
+
+def main(args: list[str]) -> None:
+    """Run one command; errors are raised."""
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP)
+    elif args[0] == "plugins":
+        print(list_plugins())
+    else:
+        check_torch_pair()
+        from cli import rooms  # noqa: F401  (so that configs may name classes without their package)
+        from cli.command_line import CommandLine
+
+        CommandLine(args)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, TypeError, OSError) as error:
+        if os.environ.get("ASSAY_TRACEBACK"):
+            raise
+        sys.exit(f"error: {error}")

@@ -1,0 +1,1 @@
+"""Which filters matter, how they leave and how they return."""
