@@ -1,5 +1,6 @@
 """LightningCLI with one folder per run, sentences for mistakes, and the command line above the checkpoint."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +20,9 @@ from cli.mistakes import explain
 from cli.plugins import CONFIGS
 from cli.run_folder import find_checkpoint, folder_of
 
+# Lightning calls functions that jsonargparse 4.49 and later warn about (Lightning issue 21900).
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
 
@@ -29,7 +33,8 @@ class Parser(LightningArgumentParser):
         """Print the sentence and exit with status 2; parsers of single classes report to the main one."""
         if not self.exit_on_error:
             super().error(message, ex)
-        options = [name.lstrip("-") for name in self._option_string_actions]
+        parser = getattr(ex, "subcommand_parser", None) or self
+        options = [name.lstrip("-") for name in parser._option_string_actions]
         self.exit(2, f"error: {explain(message, options)}\n")
         raise SystemExit(2)
 

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from cli.rooms import ROOMS
 
@@ -53,7 +54,8 @@ def explain(message: str, options: Iterable[str]) -> str:
     for pattern, sentence in (
         (r"class_path '([\w.]+)':\s+Option '(\w+)' is not accepted", explain_class_option),
         (r"Expected a dot import path string: (\S+)", explain_class),
-        (r"(?:Problem with given class_path|Unable to import|No module named) ['\"]([\w.]+)['\"].*", explain_import),
+        (r"class_path '([\w.]+)':\s+(?:module '|No module named|Import of|Unable to)", explain_import),
+        (r"File does not exist: '([^']+)'", explain_file),
     ):
         if found := re.search(pattern, message):
             return sentence(*found.groups())
@@ -77,6 +79,12 @@ def explain_class(name: str) -> str:
 def explain_import(path: str) -> str:
     """A dotted path does not lead to a class."""
     return f"{path} cannot be imported{nearest(path.rpartition('.')[2], class_names())}"
+
+
+def explain_file(path: str) -> str:
+    """A config file is missing."""
+    beside = Path(path).parent
+    return f"there is no file {path}{nearest(Path(path).name, (file.name for file in beside.glob('*.yaml')))}"
 
 
 def explain_value(message: str) -> str:

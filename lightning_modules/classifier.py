@@ -66,7 +66,7 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""
-        loss = self._count(self.train_tally, batch, batch_idx)
+        loss, _ = self._count(self.train_tally, batch, batch_idx)
         if self._is_log_step():
             self.log("train/loss_step", loss, prog_bar=True)
         return loss
@@ -75,9 +75,10 @@ class Classifier(LightningModule):
         """Count a batch."""
         self._count(self.val_tally, batch, batch_idx)
 
-    def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        """Count a batch."""
-        self._count(self.test_tally, batch, batch_idx)
+    def test_step(self, batch: list[Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Count a batch; its scores (N, num_classes) spare callbacks a second forward pass."""
+        _, scores = self._count(self.test_tally, batch, batch_idx)
+        return {"scores": scores}
 
     def predict_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """Class probabilities (N, num_classes)."""
@@ -90,13 +91,25 @@ class Classifier(LightningModule):
             restore_random_state(self.trainer, self.random_state)
             self.random_state = None
 
+    def on_train_epoch_start(self) -> None:
+        """Count from zero; this hook does not run where an interrupted epoch is continued."""
+        self.train_tally.reset()
+
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training figures."""
         self._log_tally("train", self.train_tally)
 
+    def on_validation_epoch_start(self) -> None:
+        """Count from zero."""
+        self.val_tally.reset()
+
     def on_validation_epoch_end(self) -> None:
         """Log the validation figures."""
         self._log_tally("val", self.val_tally)
+
+    def on_test_epoch_start(self) -> None:
+        """Count from zero."""
+        self.test_tally.reset()
 
     def on_test_epoch_end(self) -> None:
         """Log the test figures."""
@@ -107,6 +120,8 @@ class Classifier(LightningModule):
         if self._trainer is None:
             return
         counts = self.trainer.strategy.reduce(self.train_tally.counts.clone(), reduce_op="sum")
+        if self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            counts = torch.zeros_like(counts)  # the epoch is over; Lightning resumes behind its end
         checkpoint["classifier"] = {"counts": counts.cpu(), "random_state": collect_random_state(self.trainer)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -120,7 +135,7 @@ class Classifier(LightningModule):
         if self.trainer.is_global_zero:
             self.train_tally.counts.copy_(state["counts"])
 
-    def _count(self, tally: ClassificationTally, batch: list[Tensor], batch_idx: int) -> Tensor:
+    def _count(self, tally: ClassificationTally, batch: list[Tensor], batch_idx: int) -> tuple[Tensor, Tensor]:
         on_cpu = self.device.type == "cpu"  # elsewhere a look at a value would make the device wait
         if batch_idx == 0:
             check_batch(batch)
@@ -134,13 +149,13 @@ class Classifier(LightningModule):
         if (on_cpu or (self.training and self._is_log_step())) and not loss.isfinite().all():
             raise explain_failure(batch, batch_idx)
         tally.update(loss, scores, labels)
-        return loss
+        return loss, scores
 
     def _log_tally(self, prefix: str, tally: ClassificationTally) -> None:
         figures = tally.compute()
-        tally.reset()
-        self.log_dict({f"{prefix}/{name}": value for name, value in figures.items() if name != "acc"})
-        self.log(f"{prefix}/acc", figures["acc"], prog_bar=True)
+        for name, value in figures.items():
+            # All ranks hold the same figure already; the maximum of equal numbers keeps it to the last bit.
+            self.log(f"{prefix}/{name}", value, prog_bar=name == "acc", sync_dist=True, reduce_fx="max")
 
     def _is_log_step(self) -> bool:
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]

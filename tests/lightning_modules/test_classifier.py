@@ -111,7 +111,9 @@ def test_a_checkpoint_holds_plain_data_only():
 def test_a_checkpoint_of_another_architecture_is_refused_in_one_sentence():
     model = Classifier(Small(), optimizer=sgd)
     Trainer(max_epochs=1, limit_train_batches=2, callbacks=[KeepCheckpoint()], **QUIET).fit(model, Digits())
-    with pytest.raises(ValueError, match="the checkpoint does not fit this model: .*linear.weight.*set num_classes=10") as caught:
+    with pytest.raises(
+        ValueError, match="the checkpoint does not fit this model: .*linear.weight.*set num_classes=10"
+    ) as caught:
         Trainer(**QUIET).test(Classifier(Small(num_classes=7)), Digits(), ckpt_path="kept.ckpt")
     assert "\n" not in str(caught.value)
 
@@ -129,7 +131,7 @@ IMAGES, LABELS = torch.rand(8, 3, 32, 32), torch.arange(8)
 
 def with_nan():
     images = IMAGES.clone()
-    images[6, 0, 3, 3] = torch.nan
+    images[6, 0, 0, 0] = torch.nan
     return images
 
 
@@ -149,7 +151,7 @@ def with_nan():
 def test_bad_batches_are_refused_in_one_sentence(network, images, labels, sentence, stage):
     trainer = Trainer(max_epochs=1, **QUIET)
     with pytest.raises(ValueError, match=sentence):
-        getattr(trainer, stage)(Classifier(network()), loader(images, labels))
+        getattr(trainer, stage)(Classifier(network(), optimizer=sgd), loader(images, labels))
 
 
 def test_a_tuple_batch_is_refused():
