@@ -39,10 +39,15 @@ def main(args: list[str]) -> None:
         CommandLine(args)
 
 
+def describe_error(error: Exception) -> str:
+    """An error as one line."""
+    return f"error: {' '.join(str(error).split())}"
+
+
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except (ValueError, TypeError, OSError) as error:
         if os.environ.get("ASSAY_TRACEBACK"):
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(describe_error(error))

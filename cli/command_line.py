@@ -113,18 +113,18 @@ class CommandLine(LightningCLI):
             plugins.append(AtomicCheckpointIO())
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
-    @rank_zero_only
     def after_fit(self) -> None:
         """Say where the results are and how to test them."""
-        callback = self.trainer.checkpoint_callback
-        best = getattr(callback, "best_model_path", "")
-        if not best or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        folder = relative(Path(str(self.trainer.log_dir)))
-        print(f"checkpoint  {relative(Path(best))}")
-        if (folder / "report.html").is_file():
-            print(f"report      {folder / 'report.html'}")
-        print(f"test it     python main.py test -c {folder / 'config.yaml'} --ckpt_path best")
+        folder = self.trainer.log_dir  # all ranks must ask for it
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        if best and folder and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.say_where(relative(Path(best)), relative(Path(folder)))
+
+    @rank_zero_only
+    def say_where(self, best: Path, folder: Path) -> None:
+        """Print the checkpoint and the command that tests it."""
+        print(f"Checkpoint: {best}")
+        print(f"Test it:    python main.py test -c {folder / 'config.yaml'} --ckpt_path best")
 
 
 def config_files(options: Any) -> list[Path]:

@@ -84,6 +84,7 @@ def explain_import(path: str) -> str:
 def explain_file(path: str) -> str:
     """A config file is missing."""
     beside = Path(path).parent
+    path = path.removeprefix(f"{Path.cwd()}/")
     return f"there is no file {path}{nearest(Path(path).name, (file.name for file in beside.glob('*.yaml')))}"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+
 from main import HELP, main
 
 PROJECT = Path(__file__).parents[2]
@@ -61,9 +62,8 @@ def test_fit_leaves_one_folder_and_says_how_to_test(capsys):
     for name in ("config.yaml", "metrics.json", "report.html"):
         assert (run / name).is_file(), name
     output = capsys.readouterr().out
-    assert f"checkpoint  {run}/checkpoints/best.ckpt" in output
-    assert f"report      {run}/report.html" in output
-    assert f"test it     python main.py test -c {run}/config.yaml --ckpt_path best" in output
+    assert f"Checkpoint: {run}/checkpoints/best.ckpt" in output
+    assert f"Test it:    python main.py test -c {run}/config.yaml --ckpt_path best" in output
 
 
 def test_the_printed_command_tests_in_the_same_folder(with_run, capsys):
@@ -102,10 +102,8 @@ def test_best_and_last_mean_the_newest_run_of_that_name(with_run):
 
 
 def test_the_command_line_beats_the_checkpoint(with_run):
-    main(
-        ["fit", "-c", str(with_run / "config.yaml"), "--ckpt_path", "last", "--trainer.max_epochs=2"]
-        + ["--model.schedule_by_step=true"]
-    )
+    repeat = ["fit", "-c", str(with_run / "config.yaml"), "--ckpt_path", "last"]
+    main([*repeat, "--trainer.max_epochs=2", "--model.schedule_by_step=true"])
     config = yaml.safe_load((with_run / "config.yaml").read_text())
     assert config["model"]["init_args"]["schedule_by_step"] is True
 
@@ -289,7 +287,7 @@ def test_ddp_in_a_subprocess_and_its_test():
         return done.stdout
 
     output = command("fit", *QUICK, *two, "--name=ddp")
-    assert output.count("test it") == 1
+    assert output.count("Test it:") == 1
     assert [path.name for path in Path("runs/ddp").iterdir()] == ["version_0"]
     assert "test/acc" in command("test", "-c", "runs/ddp/version_0/config.yaml", "--ckpt_path=best")
 

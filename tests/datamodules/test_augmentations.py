@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.nn import functional
+
 from datamodules.augmentations import RandomCrop, RandomFlip, RandomResizedCrop, crop, flip
 from datamodules.batches import keyed_generator
-from torch.nn import functional
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from datamodules.augmentations import RandomCrop, RandomFlip
 from datamodules.batches import EpochSampler, keyed_generator, split_batches
 

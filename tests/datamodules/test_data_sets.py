@@ -8,9 +8,10 @@ import struct
 import numpy as np
 import pytest
 import torch
-from datamodules import CIFAR10, CIFAR100, MNIST, SVHN, Digits, FashionMNIST, ImageNet
 from PIL import Image
 from scipy.io import savemat
+
+from datamodules import CIFAR10, CIFAR100, MNIST, SVHN, Digits, FashionMNIST, ImageNet
 
 RANDOM = np.random.default_rng(0)
 
@@ -34,6 +35,7 @@ def write_cifar100(root):
 
 
 def write_svhn(root):
+    root.mkdir(exist_ok=True)
     for name in ("train", "test"):
         images = RANDOM.integers(0, 256, (32, 32, 3, 12), np.uint8)
         savemat(root / f"{name}_32x32.mat", {"X": images, "y": np.arange(1, 13)[:, None] % 10 + 1})

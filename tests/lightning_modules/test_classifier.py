@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from datamodules import Digits, RandomCrop
 from lightning import Callback, Trainer, seed_everything
-from lightning_modules import Classifier
-from networks import VanillaConvNet
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+
+from datamodules import Digits, RandomCrop
+from lightning_modules import Classifier
+from networks import VanillaConvNet
 
 QUIET = {
     "accelerator": "cpu",

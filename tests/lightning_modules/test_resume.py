@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli.checkpoint_io import AtomicCheckpointIO
-from datamodules import Digits, RandomCrop
 from lightning import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning_modules import Classifier
 from torch import nn
+
+from cli.checkpoint_io import AtomicCheckpointIO
+from datamodules import Digits, RandomCrop
+from lightning_modules import Classifier
 
 PROJECT = Path(__file__).parents[2]
 

@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
-from datamodules import Digits, RandomCrop
 from lightning import Callback, Trainer, seed_everything
-from lightning_modules import Classifier
 from torch import nn
+
+from datamodules import Digits, RandomCrop
+from lightning_modules import Classifier
 
 OPTIONS = {
     "accelerator": "cpu",

@@ -1,0 +1,81 @@
+"""Every config runs, and every pair of fragments stacks."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from main import main
+from tests.datamodules import test_data_sets as files
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+PLUGINS = sorted((CONFIGS / "plugins").glob("*.yaml"))
+TINY = ["--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--data.batch_size=2", "--data.eval_batch_size=2"]
+WRITERS = {
+    "cifar10": files.write_cifar10,
+    "cifar100": files.write_cifar100,
+    "svhn": files.write_svhn,
+    "mnist": files.write_mnist,
+    "fashion_mnist": lambda root: files.write_mnist(root, "FashionMNIST"),
+    "imagenet": lambda root: files.write_imagenet(root, classes=("n01", "n03", "n05")),
+}
+
+
+def names(paths):
+    return [path.stem for path in paths]
+
+
+def run(*configs, options=(), command="fit"):
+    flags = [word for config in configs for word in ("-c", str(config))]
+    untrained = [] if command == "fit" else ["--untrained=true"]
+    main([command, *flags, *TINY, *options, *untrained])
+
+
+def test_quickstart():
+    run(CONFIGS / "quickstart.yaml")
+    run(CONFIGS / "quickstart.yaml", command="test")
+
+
+@pytest.mark.parametrize("name", names(sorted((CONFIGS / "data").glob("*.yaml"))))
+def test_every_data_set_trains_and_tests(name, tmp_path):
+    options = []
+    if name in WRITERS:
+        WRITERS[name](tmp_path / "root")
+        options = [f"--data.root={tmp_path / 'root'}", "--data.val_size=2"]
+    model = "torchvision" if name == "imagenet" else "vanilla"
+    options += ["--data.workers=0", "--model.network.name=squeezenet1_1"] if name == "imagenet" else []
+    for command in ("fit", "validate", "test", "predict"):
+        run(CONFIGS / "data" / f"{name}.yaml", CONFIGS / "models" / f"{model}.yaml", options=options, command=command)
+
+
+@pytest.mark.parametrize("name", names(sorted((CONFIGS / "models").glob("*.yaml"))))
+def test_every_model_trains_and_tests(name, tmp_path):
+    data = "digits"
+    options = []
+    if name == "torchvision":
+        data = "imagenet"
+        files.write_imagenet(tmp_path / "root")
+        options = [f"--data.root={tmp_path / 'root'}", "--data.val_size=2", "--data.workers=0"]
+    for command in ("fit", "test"):
+        run(CONFIGS / "data" / f"{data}.yaml", CONFIGS / "models" / f"{name}.yaml", options=options, command=command)
+
+
+@pytest.mark.parametrize("fragment", PLUGINS, ids=names(PLUGINS))
+def test_every_fragment_works_alone(fragment):
+    for command in ("fit", "test"):
+        run(CONFIGS / "quickstart.yaml", fragment, command=command)
+
+
+PAIRS = list(itertools.combinations(PLUGINS, 2))
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=["+".join(names(pair)) for pair in PAIRS])
+def test_every_pair_of_fragments_stacks(first, second):
+    run(CONFIGS / "quickstart.yaml", first, second)
+
+
+@pytest.mark.parametrize("fragment", PLUGINS, ids=names(PLUGINS))
+def test_a_fragment_appends_its_callbacks_and_says_what_it_does(fragment):
+    assert fragment.read_text().startswith("# ")
+    assert "callbacks" not in (yaml.safe_load(fragment.read_text()).get("trainer") or {}), "write callbacks+:"
