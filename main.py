@@ -4,7 +4,7 @@ import os
 import sys
 
 from cli.installation import check_torch_pair
-from cli.plugins import list_plugins
+from cli.plugins import list_plugins, markdown_table
 
 HELP = """usage: python main.py COMMAND [-c CONFIG ...] [--option value ...]
 
@@ -30,7 +30,7 @@ def main(args: list[str]) -> None:
     if not args or args[0] in ("-h", "--help"):
         print(HELP)
     elif args[0] == "plugins":
-        print(list_plugins())
+        print(markdown_table() if "--markdown" in args else list_plugins())
     else:
         check_torch_pair()
         from cli import rooms  # noqa: F401  (so that configs may name classes without their package)
@@ -39,15 +39,15 @@ def main(args: list[str]) -> None:
         CommandLine(args)
 
 
-def describe_error(error: Exception) -> str:
-    """An error as one line."""
-    return f"error: {' '.join(str(error).split())}"
+def is_a_mistake(error: Exception) -> bool:
+    """Whether an error is the user's to mend, so that its sentence is enough."""
+    return isinstance(error, ValueError | TypeError | OSError) or type(error).__name__ == "MisconfigurationException"
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (ValueError, TypeError, OSError) as error:
-        if os.environ.get("ASSAY_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("ASSAY_TRACEBACK") or not is_a_mistake(error):
             raise
-        sys.exit(describe_error(error))
+        sys.exit(f"error: {' '.join(str(error).split())}")

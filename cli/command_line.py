@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from jsonargparse import set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
@@ -18,6 +18,7 @@ from cli import interpolation
 from cli.checkpoint_io import AtomicCheckpointIO
 from cli.mistakes import explain
 from cli.plugins import CONFIGS
+from cli.quiet import silence_noise
 from cli.run_folder import find_checkpoint, folder_of
 
 # Lightning calls functions that jsonargparse 4.49 and later warn about (Lightning issue 21900).
@@ -60,6 +61,7 @@ class CommandLine(LightningCLI):
 
     def __init__(self, args: list[str]) -> None:
         self.command = next((word for word in args if word in super(CommandLine, self).subcommands()), None)
+        silence_noise()
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         interpolation.register()
         parser: dict[str, Any] = {"parser_mode": "omegaconf+"}
@@ -107,6 +109,7 @@ class CommandLine(LightningCLI):
         callbacks = config["callbacks"] = list(config.get("callbacks") or [])
         if config.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(RichProgressBar(refresh_rate=20) if sys.stdout.isatty() else PlainProgress())
+        refuse_twins(callbacks)
         plugins = config.get("plugins") or []
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
@@ -149,6 +152,14 @@ def refuse_untrained(command: str, options: Any) -> None:
             f"{command} needs trained weights: give --ckpt_path best, last or a file, or the network's weights option; "
             "--untrained true does without"
         )
+
+
+def refuse_twins(callbacks: list[Callback]) -> None:
+    """Two callbacks with the same state would overwrite each other's in a checkpoint."""
+    keys = [callback.state_key for callback in callbacks if callback.state_dict()]
+    for twin in {key for key in keys if keys.count(key) > 1}:
+        name = twin.partition("{")[0]
+        raise ValueError(f"{name} is switched on twice with the same options: give its fragment once")
 
 
 def choose_run_folder(options: Any) -> None:

@@ -13,9 +13,19 @@ def describe(fragment: Path) -> str:
     return first.removeprefix("# ")
 
 
-def list_plugins(folder: Path = CONFIGS / "plugins") -> str:
+def fragments() -> list[Path]:
+    """The files that switch a technique on."""
+    return sorted((CONFIGS / "plugins").glob("*.yaml"))
+
+
+def markdown_table() -> str:
+    """The README's table."""
+    rows = [f"| `-c configs/plugins/{path.name}` | {describe(path)} |" for path in fragments()]
+    return "\n".join(["| add | to |", "|---|---|", *rows])
+
+
+def list_plugins() -> str:
     """A line for each technique: how to switch it on, and what it does."""
-    fragments = sorted(folder.glob("*.yaml"))
-    width = max((len(path.stem) for path in fragments), default=0)
-    lines = [f"-c configs/plugins/{path.name:{width + 5}}  {describe(path)}" for path in fragments]
+    width = max((len(path.stem) for path in fragments()), default=0)
+    lines = [f"-c configs/plugins/{path.name:{width + 5}}  {describe(path)}" for path in fragments()]
     return "\n".join(["Add any of these to a command; any two can be stacked:", *lines])

@@ -219,6 +219,22 @@ def test_missing_things_are_named(words, sentence):
         fit(*words)
 
 
+def test_a_fragment_given_twice_is_refused():
+    fragment = f"-c={CONFIGS / 'plugins' / 'early_stopping.yaml'}"
+    with pytest.raises(ValueError, match="EarlyStopping is switched on twice with the same options"):
+        fit(fragment, fragment)
+
+
+def test_options_of_a_class_are_shown(capsys):
+    for words in (["--model.help=Classifier"], ["--trainer.callbacks.help=Predictions"], ["--data.help=CIFAR10"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["fit", *words])
+        assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for words in ("cross-entropy by default", "samples", "images per step and process", "fetch the official files"):
+        assert words in " ".join(shown.split())
+
+
 def test_a_truncated_checkpoint_is_named(with_run):
     path = with_run / "checkpoints" / "last.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
@@ -255,6 +271,11 @@ def test_plugins_lists_every_fragment(capsys):
         assert f"-c configs/plugins/{fragment.name}" in listed
     main([])
     assert HELP in capsys.readouterr().out
+
+
+def test_the_readme_lists_what_plugins_lists(capsys):
+    main(["plugins", "--markdown"])
+    assert capsys.readouterr().out in (PROJECT / "README.md").read_text(), "put it between the README's marks"
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(with_run, monkeypatch):
