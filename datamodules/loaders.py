@@ -28,14 +28,15 @@ class EpochLoader:
 
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
-        self.position = 0
+        self.position = 0  # batches handed out
+        self.interrupted: dict[str, int] | None = None  # epoch and position to continue from
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator: nothing is drawn before the first batch is asked for, when the epoch is known.
-        start, self.position = self.position % len(self), 0
+        start = self._first_batch()
         indices, integers = self.sampler.draw()
         for position, batch in enumerate(self.load(indices[start:], integers), start + 1):
             self.position = position
@@ -46,12 +47,16 @@ class EpochLoader:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of the epoch were handed out."""
-        return {"position": self.position}
+        """How many batches of which epoch were handed out."""
+        return {"epoch": self.sampler.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue behind the batches that were handed out."""
-        self.position = state["position"]
+        """Continue behind the batches that were handed out, if it is that epoch which is continued."""
+        self.interrupted = state
+
+    def _first_batch(self) -> int:
+        state, self.interrupted = self.interrupted, None
+        return state["position"] if state is not None and state["epoch"] == self.sampler.epoch else 0
 
 
 class ResidentLoader(EpochLoader):

@@ -50,6 +50,18 @@ def test_state_at_the_end_of_an_epoch_starts_the_next_one():
     finished, resumed = make_loader(ResidentLoader), make_loader(ResidentLoader)
     list(finished)
     resumed.load_state_dict(finished.state_dict())
+    resumed.sampler.set_epoch(1)
+    assert len(list(resumed)) == 4
+
+
+def test_an_epoch_that_was_cut_short_does_not_shorten_the_next_one():
+    loader = make_loader(ResidentLoader)
+    next(iter(loader))
+    assert len(list(loader)) == 4
+    next(iter(loader))
+    resumed = make_loader(ResidentLoader)
+    resumed.load_state_dict(loader.state_dict())
+    resumed.sampler.set_epoch(1)
     assert len(list(resumed)) == 4
 
 

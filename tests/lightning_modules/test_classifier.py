@@ -67,6 +67,19 @@ def test_figures_do_not_depend_on_the_batch_size():
     assert one["test/loss"] == pytest.approx(other["test/loss"], rel=1e-5)
 
 
+def test_the_first_validation_counts_every_image():
+    counted = []
+
+    class Count(Callback):
+        def on_validation_epoch_end(self, trainer, pl_module):
+            counted.append(int(pl_module.val_tally.counts[3]))
+
+    Trainer(max_epochs=2, limit_train_batches=1, callbacks=[Count()], **QUIET).fit(
+        Classifier(Small(), optimizer=sgd), Digits(eval_batch_size=50)
+    )
+    assert counted == [100, 180, 180]  # the sanity check before training takes two batches
+
+
 def test_it_learns_digits():
     seed_everything(0)
     trainer = Trainer(max_epochs=4, **QUIET)

@@ -67,7 +67,7 @@ class Record(Callback):
         self.figures.setdefault(epoch, {}).update(found)
 
 
-def run(folder, *extra, ckpt_path=None, every_n_train_steps=None):
+def run(folder, *extra, ckpt_path=None, every_n_train_steps=None, limit_train_batches=None):
     seed_everything(3)
     by_epoch = {"save_on_train_epoch_end": True} if every_n_train_steps is None else {}
     last = ModelCheckpoint(
@@ -81,6 +81,7 @@ def run(folder, *extra, ckpt_path=None, every_n_train_steps=None):
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
+        limit_train_batches=limit_train_batches,
         plugins=[AtomicCheckpointIO()],
         callbacks=[record, *extra, last],
     )
@@ -120,6 +121,14 @@ def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(batch, tmp_path)
     with pytest.raises(InterruptedError):
         run(tmp_path / "broken", Crash("on_train_batch_end", epoch=2, batch=batch), every_n_train_steps=1)
     resumed = run(tmp_path / "broken", ckpt_path=str(tmp_path / "broken" / "last.ckpt"), every_n_train_steps=1)
+    assert_equal_runs(whole, resumed, figures_from=2)
+
+
+def test_resumed_after_epochs_that_were_cut_short(tmp_path):
+    whole = run(tmp_path / "whole", limit_train_batches=3)
+    with pytest.raises(InterruptedError):
+        run(tmp_path / "broken", Crash("on_validation_end", epoch=2), limit_train_batches=3)
+    resumed = run(tmp_path / "broken", ckpt_path=str(tmp_path / "broken" / "last.ckpt"), limit_train_batches=3)
     assert_equal_runs(whole, resumed, figures_from=2)
 
 
