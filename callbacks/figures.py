@@ -143,7 +143,7 @@ def to_pixels(drawing: "Drawing", dpi: int = 120) -> Tensor:
     import torch
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from callbacks.pictures import blend_on_white
+    from callbacks.reporting.pictures import blend_on_white
 
     drawing.set_dpi(dpi)
     canvas = FigureCanvasAgg(drawing)

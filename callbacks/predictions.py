@@ -8,8 +8,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from callbacks.figures import draw_confusion, to_pixels
-from callbacks.pictures import tile, to_bytes
-from callbacks.samples import Samples, describe, drop_right, judge, pad, rank_mistakes
+from callbacks.reporting.pictures import tile, to_bytes
+from callbacks.reporting.samples import Samples, describe, drop_right, judge, pad, rank_mistakes
 from callbacks.sections import Block, Cell, Columns, Figure, Gallery, Section, Table, Text
 from metrics import ConfusionCounts, wilson_interval
 

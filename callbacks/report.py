@@ -12,10 +12,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from callbacks.environment import describe_environment
-from callbacks.history import History, last_values, learning_rates, new_scalars, note, scalars
-from callbacks.page import render_page
-from callbacks.report_sections import (
+from callbacks.reporting.environment import describe_environment
+from callbacks.reporting.history import History, last_values, learning_rates, new_scalars, note, scalars
+from callbacks.reporting.own_sections import (
     banner,
     configuration_section,
     curves_section,
@@ -23,7 +22,8 @@ from callbacks.report_sections import (
     headline,
     results_section,
 )
-from callbacks.run_folder import RunFolder, StoredSection, fingerprint, finite
+from callbacks.reporting.page import render_page
+from callbacks.reporting.run_folder import RunFolder, StoredSection, fingerprint, finite
 from callbacks.sections import Reporting, Section, Text
 
 

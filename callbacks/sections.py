@@ -12,7 +12,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.figures import to_svg
-from callbacks.pictures import grid_tag, picture_tag, thumbnail_tag, to_bytes
+from callbacks.reporting.pictures import grid_tag, picture_tag, thumbnail_tag, to_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

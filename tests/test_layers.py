@@ -44,4 +44,7 @@ def test_the_lower_rooms_need_no_lightning(room):
 
 def test_exactly_the_rooms_are_packages():
     listed = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    assert set(listed) == BELOW.keys() | ABOVE
+    assert {name.split(".")[0] for name in listed} == BELOW.keys() | ABOVE
+    assert set(listed) == {
+        str(path.parent.relative_to(PROJECT)).replace("/", ".") for path in PROJECT.glob("[a-z]*/**/__init__.py")
+    }

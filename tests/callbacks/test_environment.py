@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import torch
 
-from callbacks.environment import (
+from callbacks.reporting.environment import (
     describe_code,
     describe_environment,
     describe_hardware,

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from callbacks import Figure, Predictions, Report
 from callbacks.predictions import class_names, class_table, confusion_blocks, pair_table
-from callbacks.samples import describe, drop_right, judge, pad, rank_mistakes
+from callbacks.reporting.samples import describe, drop_right, judge, pad, rank_mistakes
 
 
 class Fixed(LightningModule):

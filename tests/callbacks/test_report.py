@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from callbacks import Card, Predictions, Report, Section, Table, Text
-from callbacks.history import note, scalars
-from callbacks.run_folder import RunFolder, fingerprint, finite
+from callbacks.reporting.history import note, scalars
+from callbacks.reporting.run_folder import RunFolder, fingerprint, finite
 
 NAMES = ["<script>alert(1)</script>", *"123456789"]
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from callbacks import Card, Columns, Figure, Gallery, Listing, Picture, Section, Table, Text
 from callbacks.figures import blank_drawing, draw_confusion, draw_curves, to_pixels
-from callbacks.pictures import tile, to_bytes
+from callbacks.reporting.pictures import tile, to_bytes
 from callbacks.sections import show
 
 HOSTILE = '<script>alert("1")</script>&\'$\\frac{'

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from callbacks.run_folder import StoredSection
+from callbacks.reporting.run_folder import StoredSection
 from callbacks.sections import Card
 
 STYLE = """

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from math import isnan, nan
 from typing import Any
 
-from callbacks.environment import shorten_paths
 from callbacks.figures import Series, draw_curves, spans_decades
+from callbacks.reporting.environment import shorten_paths
 from callbacks.sections import Block, Card, Cell, Columns, Figure, Listing, Section, Table, Text, show
 from metrics import wilson_interval
 

@@ -1,0 +1,1 @@
+"""What the report is made with: its page, its own sections, pictures, history, environment and files."""
