@@ -55,7 +55,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.val_size, self.val_seed = val_size, val_seed
         self.augmentations = augmentations or []
         self.drop_last, self.workers = drop_last, workers
-        self.seed: int | None = None
+        self.seed = 0
         self.sources: dict[str, ImageSource] = {}
 
     @abstractmethod
@@ -112,7 +112,7 @@ class ImageDataModule(LightningDataModule, ABC):
         sampler = EpochSampler(
             len(source),
             batch_size,
-            seed=self.seed or 0,
+            seed=self.seed,
             shuffle=shuffle,
             drop_last=shuffle and self.drop_last,
             augmentations=augmentations,
@@ -125,8 +125,8 @@ class ImageDataModule(LightningDataModule, ABC):
         return WorkerLoader(source, sampler, self.workers or 0)
 
     def _agreed_seed(self) -> int:
-        """``seed_everything``'s value, or one that rank 0 draws; kept when the run was resumed."""
-        seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**31)) if self.seed is None else self.seed
+        """``seed_everything``'s value, or rank 0's; a resumed run replaces it later by the interrupted one's."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**31))
         return int(self.trainer.strategy.broadcast(seed)) if self.trainer else seed
 
     def _checked(self, source: ImageSource) -> ImageSource:
