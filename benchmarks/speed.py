@@ -1,0 +1,74 @@
+"""What speed benchmarks share: contestants take turns, and every ratio comes from one run on one machine."""
+
+import json
+import os
+import statistics
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from callbacks.reporting.environment import describe_code, describe_hardware, describe_versions
+
+Times = dict[str, list[float]]  # one figure per repetition, for each contestant
+
+
+def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int) -> Times:
+    """Measure A B C, A B C, … so that a busy machine slows all of them alike.
+
+    Args:
+        contestants: each measures itself once and returns the figure; all are run once before, unmeasured.
+        repeats: figures per contestant.
+    """
+    times: Times = {name: [] for name in contestants}
+    for round_ in range(repeats + 1):
+        for name, measure in contestants.items():
+            figure = measure()
+            if round_:
+                times[name].append(figure)
+    return times
+
+
+def spread(figures: list[float]) -> dict[str, float]:
+    """Median, quartiles, smallest and largest; the quartiles of a single figure are itself."""
+    low, median, high = statistics.quantiles(figures, n=4, method="inclusive") if len(figures) > 1 else figures * 3
+    return {"median": median, "low": low, "high": high, "min": min(figures), "max": max(figures)}
+
+
+def ratios(numerators: list[float], denominators: list[float]) -> dict[str, float]:
+    """Median and spread of the ratio of figures that were measured in the same round."""
+    return spread([over / under for over, under in zip(numerators, denominators, strict=True)])
+
+
+def differences(figures: list[float], others: list[float]) -> dict[str, float]:
+    """Median and spread of the difference of figures that were measured in the same round."""
+    return spread([figure - other for figure, other in zip(figures, others, strict=True)])
+
+
+def circumstances(device: str = "cpu") -> dict[str, Any]:
+    """What the figures depend on; the load is the number of busy processes on the machine before the start."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": describe_hardware(torch.device(device)),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "versions": describe_versions(),
+        "code": describe_code(Path(__file__)),
+    }
+
+
+def header(claim: str, around: Mapping[str, Any]) -> str:
+    """What is claimed, and on what it is measured."""
+    hardware, versions = around["hardware"], around["versions"]
+    names = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "torchvision", "lightning"))
+    device = ", ".join(hardware["gpus"]) or f"{hardware['cpu']}, {hardware['cores']} cores"
+    return f"{claim}\n{device}; {around['threads']} thread(s), load before the start {around['load']}; {names}\n"
+
+
+def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
+    """Keep the figures, if a file is named."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,126 @@
+"""What a paper's table is made of, as it stands in its declarative file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Configs and options that are laid over more general ones.
+
+    Attributes:
+        configs: config files, seen from the project's folder, in order.
+        overrides: options by their dotted names, such as ``trainer.max_epochs``; values as in a config file.
+    """
+
+    configs: list[str] = field(default_factory=list)
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A figure of each row.
+
+    Attributes:
+        name: heading.
+        metric: its name in ``metrics.json``, such as ``test/acc``.
+        error: show one minus the metric, which is a rate.
+        percent: show it times 100.
+        digits: shown behind the decimal point.
+    """
+
+    name: str
+    metric: str
+    error: bool = False
+    percent: bool = False
+    digits: int = 2
+
+    def shown(self, value: float) -> float:
+        """A metric's value in the column's unit, which is the paper's."""
+        return (1 - value if self.error else value) * (100 if self.percent else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale(Part):
+    """How much is computed.
+
+    Attributes:
+        note: what differs from the paper, for the reader of a result.
+        seeds: one run of each row per seed.
+        rows: names of the rows that are run at this scale; all by default.
+    """
+
+    note: str
+    seeds: list[int]
+    rows: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Part):
+    """A line of the table.
+
+    Attributes:
+        name: as in the paper.
+        paper: the paper's figure in each column's unit, by the columns' names; a bare number where there is one column,
+            null where the paper has none.
+        scales: configs and overrides of this row at one scale only.
+        fit: whether the row is trained; otherwise it is only tested, with the weights that its overrides name.
+        note: a remark, printed below the table.
+    """
+
+    name: str
+    paper: dict[str, float | None] | float | None
+    scales: dict[str, Part] = field(default_factory=dict)
+    fit: bool = True
+    note: str = ""
+
+    def paper_figure(self, column: Column) -> float | None:
+        """What the paper says."""
+        return self.paper.get(column.name) if isinstance(self.paper, dict) else self.paper
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Part):
+    """A table of a paper; its own configs and overrides are shared by all rows.
+
+    Attributes:
+        path: of the file.
+        title: number and subject of the table.
+        paper: authors, year, title and where to find it.
+        data: what the runs are made on, said beside every number.
+        columns: the figures of a row.
+        scales: by name, ``small`` and ``full``.
+        rows: the lines.
+        checkpoint: which weights are tested, ``best`` by validation or ``last``.
+    """
+
+    path: Path = Path()
+    title: str
+    paper: str
+    data: str
+    columns: list[Column]
+    scales: dict[str, Scale]
+    rows: list[Row]
+    checkpoint: str = "best"
+
+    def scale(self, name: str) -> Scale:
+        """The scale of this name."""
+        if name not in self.scales:
+            raise ValueError(f"{self.path} has no scale {name}: it has {' and '.join(self.scales)}")
+        return self.scales[name]
+
+    def rows_at(self, scale: str) -> list[Row]:
+        """The rows that are run at a scale."""
+        chosen = self.scale(scale).rows
+        return [row for row in self.rows if chosen is None or row.name in chosen]
+
+    def parts(self, scale: str, row: Row) -> list[Part]:
+        """What makes a row's runs, the most special one last: it wins."""
+        return [self, self.scale(scale), row, row.scales.get(scale, Part())]
+
+
+def slug(name: str) -> str:
+    """A name as part of a path: lower-case letters and digits with hyphens between."""
+    plain = "".join(letter.lower() if letter.isascii() and letter.isalnum() else " " for letter in name)
+    return "-".join(plain.split())
