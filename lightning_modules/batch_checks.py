@@ -31,7 +31,7 @@ def check_batch(batch: Any) -> None:
 
 def check_label_range(labels: Tensor, num_classes: int) -> None:
     """Refuse labels outside 0 … num_classes − 1."""
-    low, high = torch.stack(labels.aminmax()).tolist() if labels.numel() else (0, 0)
+    low, high = (int(bound) for bound in labels.aminmax()) if len(labels) else (0, 0)
     if low < 0 or high >= num_classes:
         raise ValueError(
             f"labels run from {low} to {high}, but the network scores {num_classes} classes: set its num_classes to "

@@ -1,5 +1,6 @@
 """What is trained: a network, a criterion, a readout and an optimiser (contract 3 of the design)."""
 
+import math
 from typing import Any
 
 import torch
@@ -48,6 +49,13 @@ class Classifier(LightningModule):
         self.schedule_by_step = schedule_by_step
         self.train_tally, self.val_tally, self.test_tally = (ClassificationTally() for _ in range(3))
         self.random_state: dict[str, Tensor] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Store the hook's name, which Lightning notes some forty times a step, without a module's bookkeeping."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores (N, num_classes) of images (N, C, H, W) in [0, 1]."""
@@ -136,17 +144,16 @@ class Classifier(LightningModule):
             self.train_tally.counts.copy_(state["counts"])
 
     def _count(self, tally: ClassificationTally, batch: list[Tensor], batch_idx: int) -> tuple[Tensor, Tensor]:
-        on_cpu = self.device.type == "cpu"  # elsewhere a look at a value would make the device wait
         if batch_idx == 0:
             check_batch(batch)
         images, labels = batch
         outputs = self.network(images)
         with torch.no_grad():
             scores = self.readout(outputs)
-        if on_cpu or batch_idx == 0:
+        if batch_idx == 0 or labels.is_cpu:  # elsewhere a look at a value would make the device wait
             check_label_range(labels, scores.shape[1])
         loss: Tensor = self.criterion(outputs, labels)
-        if (on_cpu or (self.training and self._is_log_step())) and not loss.isfinite().all():
+        if (loss.is_cpu or (self.training and self._is_log_step())) and not math.isfinite(loss.mean().item()):
             raise explain_failure(batch, batch_idx)
         tally.update(loss, scores, labels)
         return loss, scores

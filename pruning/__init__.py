@@ -1,1 +1,73 @@
 """Which filters matter, how they leave and how they return."""
+
+from pruning.data_rankings import Activations, APoZ, Gradients, Hessian, Taylor
+from pruning.directions import Tiers, new_directions
+from pruning.finding import FoundSites, find_sites
+from pruning.masks import Mask, clear_optimizer_state, keep_all_but, remove
+from pruning.oracle import GreedyOracle
+from pruning.orthogonality import Orthogonality, expected_overlap, orthogonality_sum, overlaps
+from pruning.overlap import canonical_correlations, filter_correlations
+from pruning.ranking import Evidence, Importance, Ranking, UnitLength
+from pruning.recalibration import recalibrate
+from pruning.returning import (
+    KeepColumns,
+    NextColumns,
+    RandomColumns,
+    ZeroColumns,
+    bring_back,
+    initial_norms,
+    survivor_norms,
+)
+from pruning.selection import EachLayer, Scope, WholeNetwork, select
+from pruning.sites import Columns, Norm, Site, entries
+from pruning.streaming import Streamed, stream
+from pruning.weight_norms import Random, WeightMean, WeightNorm, WeightSum
+
+__all__ = [
+    "APoZ",
+    "Activations",
+    "Columns",
+    "EachLayer",
+    "Evidence",
+    "FoundSites",
+    "Gradients",
+    "GreedyOracle",
+    "Hessian",
+    "Importance",
+    "KeepColumns",
+    "Mask",
+    "NextColumns",
+    "Norm",
+    "Orthogonality",
+    "Random",
+    "RandomColumns",
+    "Ranking",
+    "Scope",
+    "Site",
+    "Streamed",
+    "Taylor",
+    "Tiers",
+    "UnitLength",
+    "WeightMean",
+    "WeightNorm",
+    "WeightSum",
+    "WholeNetwork",
+    "ZeroColumns",
+    "bring_back",
+    "canonical_correlations",
+    "clear_optimizer_state",
+    "entries",
+    "expected_overlap",
+    "filter_correlations",
+    "find_sites",
+    "initial_norms",
+    "keep_all_but",
+    "new_directions",
+    "orthogonality_sum",
+    "overlaps",
+    "recalibrate",
+    "remove",
+    "select",
+    "stream",
+    "survivor_norms",
+]
