@@ -32,9 +32,11 @@ def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int) -> 
 
 
 def spread(figures: list[float]) -> dict[str, float]:
-    """Median, quartiles, smallest and largest; the quartiles of a single figure are itself."""
-    low, median, high = statistics.quantiles(figures, n=4, method="inclusive") if len(figures) > 1 else figures * 3
-    return {"median": median, "low": low, "high": high, "min": min(figures), "max": max(figures)}
+    """Median, quartiles, lowest tenth, smallest and largest; of a single figure, itself."""
+    many = figures if len(figures) > 1 else figures * 2
+    low, median, high = statistics.quantiles(many, n=4, method="inclusive")
+    tenth = statistics.quantiles(many, n=10, method="inclusive")[0]
+    return {"median": median, "low": low, "high": high, "tenth": tenth, "min": min(figures), "max": max(figures)}
 
 
 def ratios(numerators: list[float], denominators: list[float]) -> dict[str, float]:

@@ -5,6 +5,9 @@
 The trainer is the one that ``main.py fit`` makes: logger, checkpoints, report, progress, counts of loss and accuracy.
 The bare loop has the same network, loader and optimiser, and counts and logs nothing. Both train in one process in
 turns, a few steps each; start-up, validation and checkpoints are not timed.
+
+Other processes on the machine lengthen steps, but nothing shortens them. So an aim is judged by each loop's fastest
+tenth of the rounds; medians and quartiles of the rounds are shown as well.
 """
 
 import argparse
@@ -37,8 +40,8 @@ class Subject:
         name: for people.
         network: class path and options.
         steps: of each loop in a round.
-        most_added: largest median of added milliseconds per step that meets the aim.
-        most_ratio: largest median ratio to the bare loop that meets the aim.
+        most_added: largest number of added milliseconds per step that meets the aim.
+        most_ratio: largest ratio to the bare loop that meets the aim.
     """
 
     name: str
@@ -84,27 +87,34 @@ def measure(subject: Subject, rounds: int, batch: int = 128) -> dict[str, Any]:
 
 def summarise(subject: Subject, bare: list[float], trained: list[float]) -> dict[str, Any]:
     """Figures of both and whether the aim holds; milliseconds per step, one of each per round."""
-    added, ratio = differences(trained, bare), ratios(trained, bare)
+    ours, theirs = spread(trained), spread(bare)
+    added, ratio = ours["tenth"] - theirs["tenth"], ours["tenth"] / theirs["tenth"]
     aims = [(added, subject.most_added), (ratio, subject.most_ratio)]
     return {
         "network": subject.name,
         "rounds": len(bare),
         "steps_per_round": subject.steps,
-        "bare_ms": spread(bare),
-        "trainer_ms": spread(trained),
-        "added_ms": added,
-        "ratio": ratio,
-        "holds": all(figure["median"] <= most for figure, most in aims if most is not None),
+        "bare_ms": theirs,
+        "trainer_ms": ours,
+        "added_ms_of_fastest_tenth": added,
+        "ratio_of_fastest_tenth": ratio,
+        "added_ms": differences(trained, bare),
+        "ratio": ratios(trained, bare),
+        "holds": all(figure <= most for figure, most in aims if most is not None),
     }
 
 
 def render(results: Sequence[dict[str, Any]]) -> str:
-    """A line per network; medians, and the half of the rounds that lies around them."""
-    rows = [["per step", "bare, ms", "trainer, ms", "added, ms", "ratio", "aim"]]
+    """Two lines per network: what decides, and how it is when the machine is as busy as it was."""
+    rows = [["milliseconds per step", "bare", "trainer", "added", "ratio", "aim"]]
     for result in results:
-        figures = [result[name] for name in ("bare_ms", "trainer_ms", "added_ms", "ratio")]
-        texts = [f"{one['median']:.3f} ({one['low']:.3f} – {one['high']:.3f})" for one in figures]
-        rows.append([result["network"], *texts, "holds" if result["holds"] else "missed"])
+        tenth = [result["bare_ms"]["tenth"], result["trainer_ms"]["tenth"]]
+        tenth += [result["added_ms_of_fastest_tenth"], result["ratio_of_fastest_tenth"]]
+        verdict = "holds" if result["holds"] else "is missed"
+        rows.append([f"{result['network']}, fastest tenth", *(f"{figure:.3f}" for figure in tenth), verdict])
+        all_rounds = [result[name] for name in ("bare_ms", "trainer_ms", "added_ms", "ratio")]
+        texts = [f"{one['median']:.3f} ({one['low']:.3f} – {one['high']:.3f})" for one in all_rounds]
+        rows.append([f"{result['network']}, median (quartiles)", *texts, ""])
     return "\n".join(align(rows))
 
 

@@ -5,7 +5,7 @@ from pruning.directions import Tiers, new_directions
 from pruning.finding import FoundSites, find_sites
 from pruning.masks import Mask, clear_optimizer_state, keep_all_but, remove
 from pruning.oracle import GreedyOracle
-from pruning.orthogonality import Orthogonality, expected_overlap, orthogonality_sum, overlaps
+from pruning.orthogonality import Orthogonality, expected_overlap, orthogonality_loss, orthogonality_sum, overlaps
 from pruning.overlap import canonical_correlations, filter_correlations
 from pruning.ranking import Evidence, Importance, Ranking, UnitLength
 from pruning.recalibration import recalibrate
@@ -63,6 +63,7 @@ __all__ = [
     "initial_norms",
     "keep_all_but",
     "new_directions",
+    "orthogonality_loss",
     "orthogonality_sum",
     "overlaps",
     "recalibrate",
