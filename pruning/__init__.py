@@ -1,5 +1,22 @@
-"""Which filters matter, how they leave and how they return."""
+"""Which filters matter, how they leave and how they return.
 
+One cycle of RePr in a notebook, around training loops of any kind::
+
+    sites, left_out = find_sites(network, images)
+    norms = initial_norms(network, sites)
+    ...  # train
+    chosen = select(Orthogonality().importance(network, sites), percent=30)
+    gone = entries(sites, chosen)
+    old = remove(network, gone)
+    clear_optimizer_state(network, optimizer, gone)
+    mask = Mask(network, keep_all_but(network, gone))
+    ...  # train, with mask.apply() after every step of the optimiser
+    bring_back(network, sites, chosen, old, norms, torch.Generator().manual_seed(0))
+    clear_optimizer_state(network, optimizer, gone)
+    ...  # train
+"""
+
+from pruning.chance import Random
 from pruning.data_rankings import Activations, APoZ, Gradients, Hessian, Taylor
 from pruning.directions import Tiers, new_directions
 from pruning.finding import FoundSites, find_sites
@@ -21,7 +38,7 @@ from pruning.returning import (
 from pruning.selection import EachLayer, Scope, WholeNetwork, select
 from pruning.sites import Columns, Norm, Site, entries
 from pruning.streaming import Streamed, stream
-from pruning.weight_norms import Random, WeightMean, WeightNorm, WeightSum
+from pruning.weight_norms import WeightMean, WeightNorm, WeightSum
 
 __all__ = [
     "APoZ",

@@ -54,11 +54,11 @@ def _beside(filters: Tensor, count: int, generator: Generator) -> Tensor | None:
     others = filters / norms
     factor, failed = torch.linalg.cholesky_ex(_lower_gram(others))  # reads the lower triangle only
     drawn = _normal(count, others.shape[1], generator)
+    mixture = _normal(1, count, generator)  # if anything is left along the others, then in a random mixture, too
     for _ in range(3 if not failed else 0):
-        along = others @ drawn.T  # (J, m)
-        if along.abs().max() <= TINY**1.5 * drawn.norm(dim=1).min():  # 1e-12
+        drawn = drawn - torch.cholesky_solve(others @ drawn.T, factor).T @ others
+        if (others @ (mixture @ drawn).T).abs().max() <= TINY**1.25 * drawn.norm(dim=1).min():  # 1e-10
             return _orthonormal(drawn)
-        drawn = drawn - torch.cholesky_solve(along, factor).T @ others
     return None
 
 

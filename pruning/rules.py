@@ -38,7 +38,7 @@ def convolution(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
     weight, bias, groups = step.argument(1, "weight"), step.argument(2, "bias"), step.argument(6, "groups", 1)
     name, named_bias = ownership.name(weight), bias is None or ownership.name(bias) is not None
     if name is None or not named_bias or len(step.sources) > 1:
-        return reading(ownership, index, step)
+        return mixing_channels(ownership, index, step)
     if groups == ownership.shape(step.sources[0])[1] > 1:
         return depthwise(ownership, index, step)
     reading(ownership, index, step)
@@ -109,11 +109,13 @@ def pooling(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
 
 
 def averaging(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
-    """Over height and width it is a pooling; over channels, zeros add nothing to the others."""
+    """Over height and width it is a pooling; a sum over all channels gets nothing from zeros."""
     dims, rank = step.argument(1, "dim", step.kwargs.get("axis")), len(ownership.shape(step.sources[0]))
     dims = range(rank) if dims is None else dims if isinstance(dims, tuple | list) else (dims,)
-    over_channels = {dim % rank for dim in dims} & {0, 1}
-    return (reading if over_channels else pooling)(ownership, index, step)
+    over, differ = {dim % rank for dim in dims}, _varies(ownership, step.sources[0])
+    if not over & {0, 1, *differ}:
+        return pooling(ownership, index, step)
+    return (reading if step.name == "sum" and differ <= over else unknown)(ownership, index, step)
 
 
 def moving(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
@@ -121,11 +123,11 @@ def moving(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
     if step.name == "getitem" and len(step.sources) > 1:  # which elements, depends on the images
         return unknown(ownership, index, step)
 
-    def number(leaf: Any) -> Any:  # of constants, zeros are always zero and others are nobody's; indices stay
+    def number(leaf: Any) -> Any:  # constants are nobody's; indices stay
         if isinstance(leaf, Value):
             return ownership.numbers[leaf.number].expand(ownership.shape(leaf.number)).to(ownership.device)
         if isinstance(leaf, Tensor) and leaf.is_floating_point():
-            return torch.full_like(leaf, NOBODY if leaf.any() else ALWAYS, dtype=torch.float64)
+            return torch.full_like(leaf, NOBODY, dtype=torch.float64)
         return leaf
 
     moved = [numbers.cpu() for numbers in step.run(number)]
@@ -141,6 +143,32 @@ def padding(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
     source = step.sources[0]
     numbers = ownership.numbers[source].expand(ownership.shape(source))
     return [F.pad(numbers, step.argument(1, "pad"), value=NOBODY if step.argument(3, "value") else ALWAYS)]
+
+
+def linear(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
+    """Mixes the last dimension."""
+    last = len(ownership.shape(step.sources[0])) - 1
+    mixes = len(step.sources) == 1 and _varies(ownership, step.sources[0]) <= {last}
+    return (reading if mixes else unknown)(ownership, index, step)
+
+
+def matrix_product(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
+    """Mixes the first factor's last dimension with the second one's last but one."""
+    if step.kwargs:
+        return unknown(ownership, index, step)
+    for leaf, dim in zip(step.args, (-1, -2)):
+        if isinstance(leaf, Value):
+            rank = len(ownership.shape(leaf.number))
+            if _varies(ownership, leaf.number) - {dim % rank}:
+                return unknown(ownership, index, step)
+    return reading(ownership, index, step)
+
+
+def mixing_channels(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
+    """A convolution of another kind, or with a weight that is computed."""
+    groups = step.argument(7 if "transpose" in step.name else 6, "groups", 1)
+    mixes = groups == 1 and all(_varies(ownership, source) <= {1} for source in step.sources)
+    return (reading if mixes else unknown)(ownership, index, step)
 
 
 def reading(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
@@ -163,10 +191,18 @@ def creating(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
 
 def unknown(ownership: Ownership, index: int, step: Step) -> list[Tensor]:
     """Nothing is known, so what goes in can't be removed."""
-    ownership.leave_out(step.sources, f"its maps go through {step.name!r}, which need not keep zeros and channels")
+    ownership.leave_out(
+        step.sources, f"its maps go through {step.name!r}, which is not known to keep zeros and channels"
+    )
     for source in step.sources:
         ownership.end(ownership.sets.members(ownership.numbers[source]), index)
     return []
+
+
+def _varies(ownership: Ownership, value: int) -> set[int]:
+    """Dimensions of a value along which filter sets differ."""
+    numbers = ownership.numbers[value]
+    return {dim for dim in range(numbers.dim()) if (numbers != numbers.narrow(dim, 0, 1)).any()}
 
 
 def _keeps_zeros(ownership: Ownership, step: Step) -> bool:
@@ -202,7 +238,9 @@ RULES: dict[str, Rule] = {
     **_each("getitem chunk split tensor_split unbind narrow cat concat concatenate stack", moving),
     **_each("flatten unflatten ravel reshape view view_as expand expand_as squeeze unsqueeze repeat", moving),
     **_each("permute transpose movedim flip roll channel_shuffle pixel_shuffle pixel_unshuffle", moving),
-    **_each("linear matmul mm bmm einsum conv1d conv3d conv_transpose2d", reading),
+    **_each("linear", linear),
+    **_each("matmul mm bmm", matrix_product),
+    **_each("conv1d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", mixing_channels),
     **_each("zeros_like ones_like full_like new_zeros new_ones new_full new_tensor", creating),
 }
 ALSO_FOR_NOBODYS = (convolution, normalization, padding, creating)

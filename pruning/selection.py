@@ -75,13 +75,12 @@ def _take(
 ) -> dict[str, Tensor]:
     """The first so many filters of an order, passing over layers that have none to spare."""
     chosen = {name: torch.zeros(len(values), dtype=torch.bool) for name, values in importance.items()}
-    taken = dict.fromkeys(importance, 0)
+    spare = {name: most[name] for name in importance}
     for name, number in order:
-        if sum(taken.values()) == wanted:
-            break
-        if taken[name] < most[name]:
+        if wanted and spare[name]:
             chosen[name][number] = True
-            taken[name] += 1
+            spare[name] -= 1
+            wanted -= 1
     return chosen
 
 

@@ -33,7 +33,8 @@ class Norm:
 
     def channels_of(self, picked: Tensor) -> list[int]:
         """The channels of some filters, which are given as bool (J,)."""
-        return [channel for row, channel in zip(self.filters, self.channels) if picked[row]]
+        among = picked.tolist()
+        return [channel for row, channel in zip(self.filters, self.channels) if among[row]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Columns:
 
     def columns_of(self, picked: Tensor) -> list[int]:
         """The columns of some filters, which are given as bool (J,)."""
-        return [column for row, column in zip(self.filters, self.columns) if picked[row]]
+        among = picked.tolist()
+        return [column for row, column in zip(self.filters, self.columns) if among[row]]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""Rankings by the size of a filter's weights, and by chance."""
+"""Rankings by the size of a filter's weights."""
 
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
 from pruning.ranking import Evidence, Importance, Ranking, rows
@@ -28,19 +27,3 @@ class WeightMean(Ranking):
 
     def importance(self, network: nn.Module, sites: Sequence[Site], evidence: Evidence | None = None) -> Importance:
         return {site.name: rows(network, site).abs().mean(1) for site in sites}
-
-
-class Random(Ranking):
-    """Chance, the same on all ranks and after a resume.
-
-    Args:
-        seed: of the draw; each cycle has its own.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-
-    def importance(self, network: nn.Module, sites: Sequence[Site], evidence: Evidence | None = None) -> Importance:
-        cycle = evidence.cycle if evidence else 0
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + cycle)
-        return {site.name: torch.rand(site.filters, dtype=torch.float64, generator=generator) for site in sites}

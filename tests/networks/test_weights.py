@@ -172,7 +172,7 @@ def test_no_checkpoint_at_all(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [{}, [torch.rand(2)], torch.rand(3), {"epoch": 3}, {"state_dict": {}}, {"linear.weight": "text"}],
+    [{}, [torch.ones(2)], torch.ones(3), {"epoch": 3}, {"state_dict": {}}, {"linear.weight": "text"}],
     ids=str,
 )
 def test_no_state_dict_in_it(content: object, path: Path) -> None:

@@ -206,6 +206,14 @@ def choose_by_values(net, x, images):
     return x if x.sum() > 0 else -x
 
 
+def mix_channels(net, x, images):
+    return net.bn2((x.permute(0, 2, 3, 1) @ torch.ones(8, 8)).permute(0, 3, 1, 2))
+
+
+def filter_by_computed_weights(net, x, images):
+    return net.bn2(F.conv2d(x, net.offset.tanh().view(8, 1, 1, 1), groups=8))
+
+
 SAME = list(range(8))
 FOLLOWED = {
     "in place": (write_in_place, {"bn1": SAME, "bn2": SAME}),
@@ -221,6 +229,9 @@ FOLLOWED = {
     "product": (lambda net, x, images: net.bn2(x * net.extra(images)), {"bn1": SAME, "bn2": SAME}),
     "gate": (lambda net, x, images: net.bn2(x * net.extra(images).sigmoid()), {"bn1": SAME, "bn2": SAME}),
     "two dropped": (drop_two, {"bn1": SAME, "bn2": SAME[1:7]}),
+    "centred maps": (lambda net, x, images: net.bn2(x - x.mean((2, 3), keepdim=True)), {"bn1": SAME, "bn2": SAME}),
+    "sum of channels": (lambda net, x, images: net.bn2(x.sum(1, keepdim=True).expand_as(x)), {"bn1": SAME}),
+    "matrix of channels": (mix_channels, {"bn1": SAME}),
     "end in a sum": (lambda net, x, images: net.bn2(x + net.extra(images)), {"bn1": SAME}),
 }
 LEFT_OUT = {
@@ -233,7 +244,11 @@ LEFT_OUT = {
     "group norm": (lambda net, x, images: net.group_norm(x), "'group_norm'"),
     "norm of others": (lambda net, x, images: net.bn2(x) + net.bn2(net.extra(images)), "bn2.weight treats"),
     "norm of images": (use_norm_for_images, "bn2.weight treats"),
-    "mean of channels": (lambda net, x, images: x / x.mean(1, keepdim=True), "'div'"),
+    "quotient": (lambda net, x, images: x / net.extra(images), "'div'"),
+    "mean over channels": (lambda net, x, images: net.bn2(x.mean(1, keepdim=True).expand_as(x)), "'mean'"),
+    "matrix of columns": (lambda net, x, images: net.bn2(x @ torch.ones(8, 8)), "'matmul'"),
+    "linear in columns": (lambda net, x, images: net.bn2(F.linear(x, torch.ones(8, 8))), "'linear'"),
+    "own filter weights": (filter_by_computed_weights, "'conv2d'"),
     "sorted": (lambda net, x, images: x.sort(1).values, "'sort'"),
 }
 
@@ -246,7 +261,7 @@ def test_followed(between, norms):
     assert {name: list(norm.channels) for name, norm in zip(names, site.norms)} == norms
 
 
-@pytest.mark.parametrize("between", [rule for name, (rule, _) in FOLLOWED.items() if name != "end in a sum"])
+@pytest.mark.parametrize("between", [rule for rule, norms in FOLLOWED.values() if len(norms) > 1])
 def test_removed_maps_are_zero_to_the_end(between, some, lively):
     network = lively(Odd(between))
     sites = find_sites(network, torch.zeros(1, 3, 8, 8)).sites
