@@ -3,8 +3,9 @@
 import json
 import os
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +32,32 @@ def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int) -> 
     return times
 
 
-def spread(figures: list[float]) -> dict[str, float]:
-    """Median, quartiles, lowest tenth, smallest and largest; of a single figure, itself."""
-    many = figures if len(figures) > 1 else figures * 2
-    low, median, high = statistics.quantiles(many, n=4, method="inclusive")
-    tenth = statistics.quantiles(many, n=10, method="inclusive")[0]
-    return {"median": median, "low": low, "high": high, "tenth": tenth, "min": min(figures), "max": max(figures)}
+def spread(figures: Sequence[float]) -> dict[str, float]:
+    """Median with its 95 % interval, which no distribution is assumed for; smallest and largest.
+
+    The interval runs between the order statistics that the median of so many independent figures lies between.
+    """
+    ordered, count = sorted(figures), len(figures)
+    reach = 0.98 * count**0.5  # 1.96 standard deviations of how many figures fall below the median
+    low, high = max(0, floor(count / 2 - reach)), min(count - 1, ceil(count / 2 + reach))
+    interval = {"low": ordered[low], "high": ordered[high]}
+    return {"median": statistics.median(ordered), **interval, "min": ordered[0], "max": ordered[-1]}
 
 
-def ratios(numerators: list[float], denominators: list[float]) -> dict[str, float]:
-    """Median and spread of the ratio of figures that were measured in the same round."""
+def judge(figure: Mapping[str, float], most: float) -> str:
+    """Whether a median is at most so large, as far as its interval tells."""
+    if figure["high"] <= most:
+        return "holds"
+    return "is missed" if figure["low"] > most else "is not decided"
+
+
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
+    """Ratios of figures that were measured in the same round."""
     return spread([over / under for over, under in zip(numerators, denominators, strict=True)])
 
 
-def differences(figures: list[float], others: list[float]) -> dict[str, float]:
-    """Median and spread of the difference of figures that were measured in the same round."""
+def differences(figures: Sequence[float], others: Sequence[float]) -> dict[str, float]:
+    """Differences of figures that were measured in the same round."""
     return spread([figure - other for figure, other in zip(figures, others, strict=True)])
 
 
