@@ -1,5 +1,6 @@
 """Techniques and reports, plugged into training and testing."""
 
+from callbacks.channels_last import ChannelsLast
 from callbacks.predictions import Predictions
 from callbacks.progress import PlainProgress
 from callbacks.report import Report
@@ -20,6 +21,7 @@ from callbacks.sections import (
 __all__ = [
     "Block",
     "Card",
+    "ChannelsLast",
     "Columns",
     "Figure",
     "Gallery",
