@@ -1,9 +1,11 @@
 """Techniques and reports, plugged into training and testing."""
 
 from callbacks.channels_last import ChannelsLast
+from callbacks.dense_sparse_dense import DenseSparseDense
 from callbacks.predictions import Predictions
 from callbacks.progress import PlainProgress
 from callbacks.report import Report
+from callbacks.repr import RePr
 from callbacks.sections import (
     Block,
     Card,
@@ -23,12 +25,14 @@ __all__ = [
     "Card",
     "ChannelsLast",
     "Columns",
+    "DenseSparseDense",
     "Figure",
     "Gallery",
     "Listing",
     "Picture",
     "PlainProgress",
     "Predictions",
+    "RePr",
     "Report",
     "Reporting",
     "Section",

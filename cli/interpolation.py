@@ -1,4 +1,4 @@
-"""What config files can compute: ``${of_data:…}`` and ``${parts_of:…}``."""
+"""What config files can compute: ``${of_data:…}``, ``${part_of:…}`` and ``${parts_of:…}``."""
 
 from typing import Any
 
@@ -18,7 +18,12 @@ def parts_of(total: Any, *shares: Any) -> list[int]:
     return [round(float(total) * float(share)) for share in shares]
 
 
+def part_of(total: Any, share: Any) -> int:
+    """A whole number, at least 1, at a given share of a total: ``${part_of:${trainer.max_epochs},0.2}``."""
+    return max(1, round(float(total) * float(share)))
+
+
 def register() -> None:
     """Make them known to config files."""
-    for function in (of_data, parts_of):
+    for function in (of_data, part_of, parts_of):
         OmegaConf.register_resolver(function.__name__, function, replace=True)

@@ -8,15 +8,16 @@ One cycle of RePr in a notebook, around training loops of any kind::
     chosen = select(Orthogonality().importance(network, sites), percent=30)
     gone = entries(sites, chosen)
     old = remove(network, gone)
-    clear_optimizer_state(network, optimizer, gone)
-    mask = Mask(network, keep_all_but(network, gone))
+    keep = keep_all_but(network, gone)
+    clear_optimizer_state(network, optimizer, keep)
+    mask = Mask(network, keep)
     ...  # train, with mask.apply() after every step of the optimiser
     bring_back(network, sites, chosen, old, norms, torch.Generator().manual_seed(0))
-    clear_optimizer_state(network, optimizer, gone)
+    clear_optimizer_state(network, optimizer, keep)
     ...  # train
 """
 
-from pruning.chance import Random
+from pruning.chance import Random, cycle_generator
 from pruning.data_rankings import Activations, APoZ, Gradients, Hessian, Taylor
 from pruning.directions import Tiers, new_directions
 from pruning.finding import FoundSites, find_sites
@@ -25,7 +26,7 @@ from pruning.oracle import GreedyOracle
 from pruning.orthogonality import Orthogonality, expected_overlap, orthogonality_loss, orthogonality_sum, overlaps
 from pruning.overlap import canonical_correlations, filter_correlations
 from pruning.ranking import Evidence, Importance, Ranking, UnitLength
-from pruning.recalibration import recalibrate
+from pruning.recalibration import MeasuredStatistics, ResetStatistics, Statistics, recalibrate
 from pruning.returning import (
     KeepColumns,
     NextColumns,
@@ -38,6 +39,7 @@ from pruning.returning import (
 from pruning.selection import EachLayer, Scope, WholeNetwork, select
 from pruning.sites import Columns, Norm, Site, entries
 from pruning.streaming import Streamed, stream
+from pruning.weight_masks import smallest_weights
 from pruning.weight_norms import WeightMean, WeightNorm, WeightSum
 
 __all__ = [
@@ -53,14 +55,17 @@ __all__ = [
     "Importance",
     "KeepColumns",
     "Mask",
+    "MeasuredStatistics",
     "NextColumns",
     "Norm",
     "Orthogonality",
     "Random",
     "RandomColumns",
     "Ranking",
+    "ResetStatistics",
     "Scope",
     "Site",
+    "Statistics",
     "Streamed",
     "Taylor",
     "Tiers",
@@ -73,6 +78,7 @@ __all__ = [
     "bring_back",
     "canonical_correlations",
     "clear_optimizer_state",
+    "cycle_generator",
     "entries",
     "expected_overlap",
     "filter_correlations",
@@ -86,6 +92,7 @@ __all__ = [
     "recalibrate",
     "remove",
     "select",
+    "smallest_weights",
     "stream",
     "survivor_norms",
 ]

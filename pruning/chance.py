@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Generator, nn
 
 from pruning.ranking import Evidence, Importance, Ranking
 from pruning.sites import Site
@@ -21,5 +21,10 @@ class Random(Ranking):
 
     def importance(self, network: nn.Module, sites: Sequence[Site], evidence: Evidence | None = None) -> Importance:
         cycle = evidence.cycle if evidence else 0
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + cycle)
+        generator = cycle_generator(self.seed, cycle)
         return {site.name: torch.rand(site.filters, dtype=torch.float64, generator=generator) for site in sites}
+
+
+def cycle_generator(seed: int, cycle: int) -> Generator:
+    """A generator of the CPU for what is drawn in one cycle, the same on all ranks and after a resume."""
+    return torch.Generator().manual_seed(1_000_003 * seed + cycle)

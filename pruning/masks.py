@@ -29,17 +29,22 @@ def remove(network: nn.Module, entries: Entries) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def clear_optimizer_state(network: nn.Module, optimizer: Optimizer, entries: Entries) -> None:
-    """Forget what an optimiser remembers of entries: momentum, averages and whatever else has the parameter's shape.
+def clear_optimizer_state(network: nn.Module, optimizer: Optimizer, keep: Mapping[str, Tensor]) -> None:
+    """Forget what an optimiser remembers of removed entries: momentum, averages and whatever has the parameter's shape.
 
     Adam's count of steps is one number for a whole parameter and stays, so that the first update of an entry is about
     (1 - β₁) / sqrt(1 - β₂) = 3.2 learning rates long.
+
+    Args:
+        network: whose parameters are optimised.
+        optimizer: of some of them.
+        keep: as for ``Mask``.
     """
-    tensors = tensors_of(network)
-    for name, indices in entries.items():
-        for state in optimizer.state.get(tensors[name], {}).values():
-            if isinstance(state, Tensor) and state.shape == tensors[name].shape:
-                state[indices.to(state.device)] = 0
+    parameters = dict(network.named_parameters())
+    for name, kept in keep.items():
+        for state in optimizer.state.get(parameters[name], {}).values():
+            if isinstance(state, Tensor) and state.shape == parameters[name].shape:
+                state.masked_fill_(~kept.to(state.device), 0)
 
 
 class Mask:

@@ -1,7 +1,9 @@
-"""Statistics of returned filters by looking at images, instead of starting with 0 and 1."""
+"""What the BatchNorm statistics of returned filters start with."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,51 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from pruning.sites import Chosen, Site
 from pruning.undisturbed import undisturbed
+
+
+class Statistics(ABC):
+    """Sets running means and variances of returned filters, which have been reset to 0 and 1.
+
+    Attributes:
+        needs_images: whether it looks at the batches.
+    """
+
+    needs_images = False
+
+    @abstractmethod
+    def settle(
+        self, network: nn.Module, sites: Sequence[Site], chosen: Chosen, batches: Iterable[Sequence[Tensor]]
+    ) -> None:
+        """Change statistics of the chosen filters, in place."""
+
+
+class ResetStatistics(Statistics):
+    """Leaves them at 0 and 1, from where training moves them."""
+
+    def settle(
+        self, network: nn.Module, sites: Sequence[Site], chosen: Chosen, batches: Iterable[Sequence[Tensor]]
+    ) -> None:
+        return
+
+
+class MeasuredStatistics(Statistics):
+    """Measures them on held-out images, without learning.
+
+    Args:
+        batches: how many are looked at.
+    """
+
+    needs_images = True
+
+    def __init__(self, batches: int = 10) -> None:
+        if batches < 1:
+            raise ValueError(f"batches={batches} must be at least 1")
+        self.batches = batches
+
+    def settle(
+        self, network: nn.Module, sites: Sequence[Site], chosen: Chosen, batches: Iterable[Sequence[Tensor]]
+    ) -> None:
+        recalibrate(network, sites, chosen, islice(batches, self.batches))
 
 
 @torch.no_grad()

@@ -49,11 +49,14 @@ class Run:
         self.forget()
         self.hold()
 
+    def keep(self):
+        return keep_all_but(self.network, entries(self.sites, self.chosen))
+
     def hold(self):
-        self.mask = Mask(self.network, keep_all_but(self.network, entries(self.sites, self.chosen)))
+        self.mask = Mask(self.network, self.keep())
 
     def forget(self):
-        clear_optimizer_state(self.network, self.optimizer, entries(self.sites, self.chosen))
+        clear_optimizer_state(self.network, self.optimizer, self.keep())
 
     def take_back(self):
         generator = torch.Generator().manual_seed(5)

@@ -146,8 +146,9 @@ def test_nothing_leaks_in_fifty_steps(make, optimizer, some):
     chosen = some(sites)
     removed = entries(sites, chosen)
     remove(network, removed)
-    clear_optimizer_state(network, optimizer, removed)
-    mask = Mask(network, keep_all_but(network, removed))
+    keep = keep_all_but(network, removed)
+    clear_optimizer_state(network, optimizer, keep)
+    mask = Mask(network, keep)
     survivors = network.get_parameter(sites[1].weight).detach().clone()
     train(network, optimizer, 50, mask)
     tensors = dict(network.named_parameters())
@@ -193,10 +194,11 @@ def test_optimizer_state_of_removed_filters_is_forgotten(optimizer, some):
     optimizer = optimizer(network.parameters())
     sites = find_sites(network, torch.zeros(1, 3, 8, 8)).sites
     removed = entries(sites, some(sites))
-    clear_optimizer_state(network, optimizer, removed)  # before the first step there is none
+    keep = keep_all_but(network, removed)
+    clear_optimizer_state(network, optimizer, keep)  # before the first step there is none
     train(network, optimizer, 3)
     before = copy.deepcopy(optimizer.state_dict()["state"])
-    clear_optimizer_state(network, optimizer, removed)
+    clear_optimizer_state(network, optimizer, keep)
     after = optimizer.state_dict()["state"]
     for number, (name, parameter) in enumerate(network.named_parameters()):
         gone = removed.get(name, torch.tensor([], dtype=torch.int64))
