@@ -128,7 +128,7 @@ class RePr(AlternatingPruning):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         away = sum(int(picked.sum()) for picked in self.chosen.values())
-        pl_module.log("repr/filters_away", float(away), rank_zero_only=True)
+        pl_module.log("repr/filters_away", float(away), sync_dist=True, reduce_fx="max")
 
     def report_sections(self, trainer: Trainer, pl_module: LightningModule) -> list[Section]:
         """What left and how it returned."""

@@ -9,6 +9,9 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 
+FROM_FORKED_RANK = ".temp.ckpt"  # in which Lightning brings weights from forked ranks back to the first process
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the checkpoint and renames at the end, so that the last good one survives a full disk or a kill."""
 
@@ -35,7 +38,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             content = super().load_checkpoint(path, map_location or cpu_first, weights_only)
         except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
             raise ValueError(f"{path} is truncated or no checkpoint: give another file with --ckpt_path") from error
-        if not isinstance(content, Mapping) or "state_dict" not in content or "loops" not in content:
+        complete = isinstance(content, Mapping) and "state_dict" in content and "loops" in content
+        if not complete and Path(path).name != FROM_FORKED_RANK:
             raise ValueError(
                 f"{path} holds weights but no training state: load it with the network's weights option instead of "
                 "--ckpt_path"

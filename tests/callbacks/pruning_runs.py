@@ -38,7 +38,7 @@ def momentum(parameters):
 
 
 def fit(folder, *callbacks, network=None, optimizer=momentum, ckpt_path=None, every_step=False, data=None, **options):
-    """Train; checkpoints ``last`` after every epoch or step and ``best`` after every epoch. Returns the trainer."""
+    """Train; checkpoints are ``last`` after every epoch or step and ``best`` after every epoch. Returns the trainer."""
     seed_everything(3, verbose=False)
     torch.manual_seed(3)
     when = {"every_n_train_steps": 1} if every_step else {"save_on_train_epoch_end": True}
