@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-
 FROM_FORKED_RANK = ".temp.ckpt"  # in which Lightning brings weights from forked ranks back to the first process
 
 

@@ -10,7 +10,7 @@ def smallest_weights(network: nn.Module, percent: float, whole_network: bool = F
     """Which weights stay when the smallest ones by absolute value leave, for ``Mask``: bool, by a parameter's name.
 
     Weights of convolutions and linear layers are meant, not biases or normalisation. Exactly round(p n) of n weights
-    leave; equal ones in their order.
+    leave, but never all; equal ones in their order.
 
     Args:
         network: whose weights are ranked.
@@ -32,5 +32,6 @@ def smallest_weights(network: nn.Module, percent: float, whole_network: bool = F
 def _largest(sizes: Tensor, percent: float) -> Tensor:
     """All but the smallest p percent, bool (n,)."""
     kept = torch.ones(len(sizes), dtype=torch.bool)
-    kept[sizes.sort(stable=True).indices[: round(percent * len(sizes) / 100)]] = False
+    leaving = min(round(percent * len(sizes) / 100), len(sizes) - 1)
+    kept[sizes.sort(stable=True).indices[:leaving]] = False
     return kept
