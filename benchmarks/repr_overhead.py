@@ -1,0 +1,188 @@
+"""What RePr costs: a training step, a cycle of pruning and re-initialising, and the greedy oracle.
+
+    python -m benchmarks.repr_overhead --json benchmarks/results/speed/repr_overhead.json
+
+Steps with and without all filters are timed in turns within one training, a few steps each; the step in which filters
+leave or return is left out and timed on its own. Shown are medians over rounds with their 95 % interval. An aim is
+decided only where the whole interval lies on one side of it.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor, nn
+
+from benchmarks.bare_loop import RandomImages, now
+from benchmarks.printing import align
+from benchmarks.speed import circumstances, header, judge, ratios, spread, take_turns, write_json
+from callbacks import RePr
+from lightning_modules import Classifier
+from networks import CifarResNet, CifarVGG16, VanillaConvNet
+from pruning import (
+    Evidence,
+    GreedyOracle,
+    Orthogonality,
+    Site,
+    bring_back,
+    entries,
+    find_sites,
+    initial_norms,
+    remove,
+    select,
+)
+from pruning.oracle import outputs_without
+
+CLAIM = (
+    "Aims: a RePr epoch at most 1.03 standard epochs with C³(32) at batch 128; one prune and re-initialise of "
+    "ResNet-110 and of VGG-16 below 1 s; the greedy oracle at least twice as fast as a validation pass per filter."
+)
+STEPS = 5  # in a row that are timed
+CYCLE = (20, 10)  # the paper's S1 and S2, in epochs
+EPOCH = 352  # steps of 128 images, of CIFAR-10 without its 5,000 held-out images
+
+
+class TimedRePr(RePr):
+    """Times steps with all filters, steps without some, and the changes between them, in seconds."""
+
+    def __init__(self, rounds: int) -> None:
+        super().__init__(30, STEPS + 1, STEPS + 1, rounds + 1, unit="step")
+        self.full: list[float] = []
+        self.part: list[float] = []
+        self.changes: list[float] = []
+        self.started = 0.0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        before, started = self.pruned, now(pl_module.device)
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        if self.pruned != before:
+            self.changes.append(now(pl_module.device) - started)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        place = batch_idx % (STEPS + 1)  # of a row; the first step is the one of the change
+        if place == 0:
+            self.started = now(pl_module.device)
+        elif place == STEPS and batch_idx > 2 * (STEPS + 1):
+            (self.part if self.pruned else self.full).append((now(pl_module.device) - self.started) / STEPS)
+
+
+def time_steps(rounds: int) -> dict[str, Any]:
+    """Milliseconds of a step with and without all filters, and how many standard epochs a RePr epoch takes."""
+    repr_ = TimedRePr(rounds)
+    count = 128 * (2 * (STEPS + 1) * (rounds + 1) + 1)
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    quiet |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "limit_val_batches": 0}
+    trainer = Trainer(max_epochs=1, callbacks=[repr_], **quiet)
+    trainer.fit(Classifier(VanillaConvNet()), RandomImages(count, batch_size=128))
+    pairs = list(zip(repr_.full, repr_.part))
+    changing = spread([leave + back for leave, back in zip(repr_.changes[::2], repr_.changes[1::2])])
+    return {
+        "full_ms": spread([1000 * full for full, _ in pairs]),
+        "pruned_ms": spread([1000 * part for _, part in pairs]),
+        "changes_ms": {name: 1000 * value for name, value in changing.items()},
+        "epoch_ratio": spread([epoch_ratio(full, part, changing["median"]) for full, part in pairs]),
+    }
+
+
+def epoch_ratio(full: float, part: float, changes: float) -> float:
+    """A cycle of RePr over as many standard epochs, from seconds per step and of both changes."""
+    longer, shorter = (epochs * EPOCH for epochs in CYCLE)
+    return (longer * full + shorter * part + changes) / ((longer + shorter) * full)
+
+
+def time_cycle(network: nn.Module, rounds: int) -> dict[str, float]:
+    """Seconds to rank the filters of a network by orthogonality, drop 30 % and bring them back."""
+    sites = find_sites(network, torch.zeros(1, 3, 32, 32)).sites
+    norms = initial_norms(network, sites)
+    return spread(take_turns({"cycle": timed(lambda: cycle(network, sites, norms))}, rounds)["cycle"])
+
+
+def cycle(network: nn.Module, sites: Sequence[Site], norms: dict[str, float]) -> None:
+    """Filters leave and return."""
+    chosen = select(Orthogonality().importance(network, sites), 30)
+    old = remove(network, entries(sites, chosen))
+    bring_back(network, sites, chosen, old, norms, torch.Generator().manual_seed(0))
+
+
+def time_oracle(rounds: int, images: int = 500) -> dict[str, Any]:
+    """Seconds for all filters of C³(32): the oracle, and a pass over the images for each filter."""
+    network = VanillaConvNet().eval()
+    sites = find_sites(network, torch.zeros(1, 3, 32, 32)).sites
+    batch = (torch.rand(images, 3, 32, 32), torch.randint(10, (images,)))
+    contestants = {
+        "oracle": timed(lambda: GreedyOracle().importance(network, sites, Evidence([batch]))),
+        "passes": timed(lambda: pass_by_pass(network, sites, batch[0])),
+    }
+    times = take_turns(contestants, rounds)
+    figures = {f"{name}_s": spread(seconds) for name, seconds in times.items()}
+    return figures | {"speedup": ratios(times["passes"], times["oracle"])}
+
+
+@torch.no_grad()
+def pass_by_pass(network: nn.Module, sites: Sequence[Site], images: Tensor) -> None:
+    """What the oracle saves."""
+    for site in sites:
+        for row in range(site.filters):
+            outputs_without(network, site, row, images).argmax(1)
+
+
+def timed(work: Callable[[], Any]) -> Callable[[], float]:
+    """Work that returns the seconds it took."""
+
+    def measure() -> float:
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+    return measure
+
+
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """All figures, each with its aim."""
+    steps, oracle = time_steps(rounds), time_oracle(max(3, rounds // 20))
+    results = [{"what": "RePr epoch over standard epoch, C³(32)", "figure": steps["epoch_ratio"], "most": 1.03} | steps]
+    for name, network in {"ResNet-110": CifarResNet(110), "VGG-16": CifarVGG16()}.items():
+        seconds = time_cycle(network, max(5, rounds // 10))
+        results.append({"what": f"prune and re-initialise {name}, s", "figure": seconds, "most": 1.0})
+    share = {**oracle["speedup"]}  # a lower limit is an upper one of the inverse
+    inverse = {"median": 1 / share["median"], "low": 1 / share["high"], "high": 1 / share["low"]}
+    results.append({"what": "oracle over a pass per filter, C³(32)", "figure": inverse, "most": 0.5} | oracle)
+    return [result | {"aim": judge(result["figure"], result["most"])} for result in results]
+
+
+def render(results: Sequence[dict[str, Any]]) -> str:
+    """A line per figure."""
+    rows = [["median (95 % interval)", "measured", "at most", "aim"]]
+    for result in results:
+        one = result["figure"]
+        shown = f"{one['median']:.3f} ({one['low']:.3f} – {one['high']:.3f})"
+        rows.append([result["what"], shown, f"{result['most']:g}", result["aim"]])
+    return "\n".join(align(rows))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, print and keep."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.repr_overhead",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=60, help="of steps with and without all filters")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
+    parser.add_argument("--json", type=Path, help="file that keeps the figures")
+    options = parser.parse_args(words)
+    torch.set_num_threads(options.threads)
+    around = circumstances("cuda" if torch.cuda.is_available() else "cpu")
+    results = measure(options.rounds)
+    print(f"\n{header(CLAIM, around)}\n{render(results)}")
+    write_json(options.json, {"claim": CLAIM, "results": results, **around})
+
+
+if __name__ == "__main__":
+    main()
