@@ -1,6 +1,7 @@
 """What is trained: a network, a criterion, a readout and an optimiser (contract 3 of the design)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
+from criteria import LossTerm
 from lightning_modules.batch_checks import check_batch, check_label_range, explain_failure
 from lightning_modules.random_state import collect_random_state, restore_random_state
 from metrics import ClassificationTally
@@ -17,7 +19,9 @@ from networks import misfits
 class Classifier(LightningModule):
     """Trains a network on a criterion; whatever the criterion, ``forward`` gives class scores (N, num_classes).
 
-    Logs ``loss``, ``acc`` and ``top5`` under ``train/``, ``val/`` and ``test/``, each once per epoch.
+    Logs ``loss``, ``acc`` and ``top5`` under ``train/``, ``val/`` and ``test/``, each once per epoch. The loss is the
+    criterion's own. A plug-in that changes what training minimises adds a function to the list ``loss_terms`` at the
+    start of training, see ``criteria.LossTerm``; what comes out is seen in ``train/loss_step``.
 
     Args:
         network: from images (N, C, H, W) in [0, 1] to class scores (N, num_classes) or embeddings (N, d).
@@ -49,6 +53,7 @@ class Classifier(LightningModule):
         self.schedule_by_step = schedule_by_step
         self.train_tally, self.val_tally, self.test_tally = (ClassificationTally() for _ in range(3))
         self.random_state: dict[str, Tensor] | None = None
+        self.loss_terms: list[LossTerm] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Store the hook's name, which Lightning notes some forty times a step, without a module's bookkeeping."""
@@ -73,8 +78,8 @@ class Classifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        """The loss of a batch."""
-        loss, _ = self._count(self.train_tally, batch, batch_idx)
+        """What is minimised: the loss of a batch, and what the loss terms make of it."""
+        loss, _ = self._count(self.train_tally, batch, batch_idx, self.loss_terms)
         if self._is_log_step():
             self.log("train/loss_step", loss, prog_bar=True)
         return loss
@@ -143,7 +148,9 @@ class Classifier(LightningModule):
         if self.trainer.is_global_zero:
             self.train_tally.counts.copy_(state["counts"])
 
-    def _count(self, tally: ClassificationTally, batch: list[Tensor], batch_idx: int) -> tuple[Tensor, Tensor]:
+    def _count(
+        self, tally: ClassificationTally, batch: list[Tensor], batch_idx: int, terms: Sequence[LossTerm] = ()
+    ) -> tuple[Tensor, Tensor]:
         if batch_idx == 0:
             check_batch(batch)
         images, labels = batch
@@ -152,10 +159,13 @@ class Classifier(LightningModule):
             scores = self.readout(outputs)
         if batch_idx == 0 or labels.is_cpu:  # elsewhere a look at a value would make the device wait
             check_label_range(labels, scores.shape[1])
-        loss: Tensor = self.criterion(outputs, labels)
+        own: Tensor = self.criterion(outputs, labels)
+        loss = own
+        for term in terms:
+            loss = term(loss, images, outputs, labels)
         if (loss.is_cpu or (self.training and self._is_log_step())) and not math.isfinite(loss.mean().item()):
             raise explain_failure(batch, batch_idx)
-        tally.update(loss, scores, labels)
+        tally.update(own, scores, labels)
         return loss, scores
 
     def _log_tally(self, prefix: str, tally: ClassificationTally) -> None:
