@@ -1,7 +1,10 @@
 """Techniques and reports, plugged into training and testing."""
 
+from callbacks.born_again import BornAgain
 from callbacks.channels_last import ChannelsLast
 from callbacks.dense_sparse_dense import DenseSparseDense
+from callbacks.distillation import Distillation
+from callbacks.orthogonality_penalty import OrthogonalityPenalty
 from callbacks.predictions import Predictions
 from callbacks.progress import PlainProgress
 from callbacks.report import Report
@@ -22,13 +25,16 @@ from callbacks.sections import (
 
 __all__ = [
     "Block",
+    "BornAgain",
     "Card",
     "ChannelsLast",
     "Columns",
     "DenseSparseDense",
+    "Distillation",
     "Figure",
     "Gallery",
     "Listing",
+    "OrthogonalityPenalty",
     "Picture",
     "PlainProgress",
     "Predictions",

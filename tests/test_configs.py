@@ -1,6 +1,7 @@
 """Every config runs, and every pair of fragments stacks."""
 
 import itertools
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,29 @@ WRITERS = {
     "fashion_mnist": lambda root: files.write_mnist(root, "FashionMNIST"),
     "imagenet": lambda root: files.write_imagenet(root, classes=("n01", "n03", "n05")),
 }
+
+
+REFUSED = {  # pairs that cannot both hold, and the sentence that says why
+    ("born_again", "early_stopping"): "EarlyStopping would end the training within a generation",
+    ("dense_sparse_dense", "repr"): "both prune the network and bring it back",
+}
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """The run that the distillation fragment names, made as its comment says; one step long."""
+    runs = tmp_path_factory.mktemp("teacher") / "runs"
+    options = [f"--trainer.logger.save_dir={runs}", "--trainer.accelerator=cpu", "--trainer.max_epochs=1"]
+    steps = ["--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1"]
+    main(["fit", "-c", str(CONFIGS / "quickstart.yaml"), "--name", "teacher", *options, *steps])
+    return runs / "teacher"
+
+
+@pytest.fixture
+def with_teacher(teacher, tmp_path):
+    """Puts it where the fragment looks."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "teacher").symlink_to(teacher)
 
 
 def names(paths):
@@ -61,6 +85,7 @@ def test_every_model_trains_and_tests(name, tmp_path):
         run(CONFIGS / "data" / f"{data}.yaml", CONFIGS / "models" / f"{name}.yaml", options=options, command=command)
 
 
+@pytest.mark.usefixtures("with_teacher")
 @pytest.mark.parametrize("fragment", PLUGINS, ids=names(PLUGINS))
 def test_every_fragment_works_alone(fragment):
     for command in ("fit", "test"):
@@ -70,9 +95,12 @@ def test_every_fragment_works_alone(fragment):
 PAIRS = list(itertools.combinations(PLUGINS, 2))
 
 
+@pytest.mark.usefixtures("with_teacher")
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=["+".join(names(pair)) for pair in PAIRS])
 def test_every_pair_of_fragments_stacks(first, second):
-    run(CONFIGS / "quickstart.yaml", first, second)
+    sentence = REFUSED.get((first.stem, second.stem))
+    with pytest.raises(ValueError, match=sentence) if sentence else nullcontext():
+        run(CONFIGS / "quickstart.yaml", first, second)
 
 
 @pytest.mark.parametrize("fragment", PLUGINS, ids=names(PLUGINS))

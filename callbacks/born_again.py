@@ -1,0 +1,165 @@
+"""Born-again networks: a network teaches its successor."""
+
+import math
+from copy import deepcopy
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor, nn
+
+from callbacks.initial_weights import redraw, state_on_cpu
+from callbacks.loss_callback import classifier
+from callbacks.sections import Cell, Section, Table
+from callbacks.teaching import Teaching, frozen
+from callbacks.weights_in_step import weights_in_step
+
+MONITOR = "val/acc"
+
+
+class BornAgain(Teaching):
+    """Trains several generations of a network, each anew and, from the second on, with the one before as its teacher.
+
+    Furlanello et al. 2018, "Born-Again Neural Networks", arXiv 1805.04770, section 3. Each generation is a whole
+    training of ``trainer.max_epochs`` epochs with an optimiser and a schedule of its own. A student starts from another
+    draw of the initial weights: those of the first generation, shuffled within each tensor. Its loss is
+    (1 - a) · loss + a · T² KL(teacher ‖ student), with class probabilities softened by T; with the defaults, as in the
+    paper, labels and teacher count equally. The best checkpoint is that of all generations.
+
+    Args:
+        generations: how many networks are trained one after the other; 1 is plain training.
+        temperature: T, above 0; 1 takes the teacher's probabilities as they are.
+        weight: a, from 0 to 1.
+    """
+
+    def __init__(self, generations: int = 3, temperature: float = 1.0, weight: float = 0.5) -> None:
+        super().__init__(temperature, weight)
+        if generations < 1:
+            raise ValueError(f"BornAgain: generations={generations} must be 1 or more")
+        self.generations = generations
+        self.epochs = 0  # of a generation
+        self.generation = 0
+        self.initial: dict[str, Tensor] = {}  # the module's state when training began
+        self.taught: dict[str, Tensor] = {}  # the teacher's state, empty in the first generation
+        self.accuracies: dict[int, list[float]] = {}  # after each validation, by generation
+        self._length: tuple[int, int] | None = None  # the trainer's own epochs and steps
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit":
+            return
+        refuse(trainer)
+        self.epochs, self.generation = trainer.max_epochs or 0, 0
+        self.initial, self.taught, self.accuracies = {}, {}, {}
+        loop = trainer.fit_loop
+        self._length = self.epochs, loop.epoch_loop.max_steps
+        loop.max_epochs = self.generations * self.epochs
+        if loop.epoch_loop.max_steps > 0:  # of fast_dev_run
+            loop.epoch_loop.max_steps *= self.generations
+        # In front of all that look at learning rates when an epoch starts.
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, callbacks.pop(callbacks.index(self)))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if not self.initial:
+            self.initial = state_on_cpu(pl_module)
+        if self.generation:  # the run is resumed
+            self._appoint(pl_module)
+
+    # One of these hooks runs before the first step of a generation. Lightning leaves out the first where it resumes at
+    # the very last step of an epoch, and by the second the learning rate has been noted.
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begin_if_due(trainer, pl_module)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._begin_if_due(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            accuracy = float(trainer.callback_metrics.get(MONITOR, math.nan))
+            self.accuracies.setdefault(self.generation, []).append(accuracy)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        super().on_exception(trainer, pl_module, exception)
+        self._give_back_length(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().teardown(trainer, pl_module, stage)
+        self._give_back_length(trainer)
+
+    def report_sections(self, trainer: Trainer, pl_module: LightningModule) -> list[Section]:
+        """How accurate each generation became."""
+        if trainer.state.fn != "fit" or not self.accuracies:
+            return []
+        rows: list[list[Cell]] = [
+            [number + 1, f"labels and generation {number}" if number else "labels", known[-1], max(known)]
+            for number, known in sorted(self.accuracies.items())
+        ]
+        caption = f"{self.epochs} epochs each; {MONITOR} after the last one and the highest."
+        header = ["generation", "learned from", "at its end", "highest"]
+        return [Section("Generations", [Table(header, rows, caption)], order=15)]
+
+    def state_dict(self) -> dict[str, Any]:
+        names = ("generation", "epochs", "initial", "taught", "accuracies")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["epochs"] != self.epochs:
+            raise ValueError(
+                f"each generation of the run that is resumed has {state_dict['epochs']} epochs, but "
+                f"trainer.max_epochs={self.epochs}: set it to {state_dict['epochs']}; for more, raise BornAgain's "
+                "generations"
+            )
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+    def _begin_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch // self.epochs > self.generation:
+            self._begin(trainer, pl_module)
+
+    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # From one rank, as batch statistics differ between them.
+        self.taught = trainer.strategy.broadcast(state_on_cpu(scorer(pl_module)))
+        self._appoint(pl_module)
+        self.generation = trainer.current_epoch // self.epochs
+        with weights_in_step(trainer, pl_module):
+            pl_module.load_state_dict(redraw(pl_module, self.initial, self.generation))
+        trainer.strategy.setup_optimizers(trainer)
+        known = self.accuracies.get(self.generation - 1, [math.nan])
+        rank_zero_info(
+            f"BornAgain: generation {self.generation + 1} of {self.generations} begins; the one before, which teaches "
+            f"it, ended with {MONITOR} {known[-1]:.4f}"
+        )
+
+    def _appoint(self, pl_module: LightningModule) -> None:
+        """Let the network of ``taught`` teach."""
+        teacher = deepcopy(scorer(pl_module))
+        teacher.load_state_dict(self.taught)
+        self.teacher = frozen(teacher)
+
+    def _give_back_length(self, trainer: Trainer) -> None:
+        if self._length is not None:
+            trainer.fit_loop.max_epochs, trainer.fit_loop.epoch_loop.max_steps = self._length
+            self._length = None
+
+
+def refuse(trainer: Trainer) -> None:
+    """What BornAgain can't be combined with."""
+    trial = getattr(trainer, "fast_dev_run", False)  # an attribute that Lightning does not declare
+    if (trainer.max_epochs or 0) < 1 or (trainer.max_steps > 0 and not trial):
+        raise ValueError(
+            "BornAgain counts a generation in epochs: set trainer.max_epochs to its length, and no trainer.max_steps"
+        )
+    if any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        raise ValueError(
+            "EarlyStopping would end the training within a generation, and BornAgain would train no further one: "
+            "leave one of them out"
+        )
+
+
+def scorer(pl_module: LightningModule) -> nn.Module:
+    """What makes class scores of images; its parts are the module's own."""
+    return nn.Sequential(classifier(pl_module).network, classifier(pl_module).readout)

@@ -1,0 +1,65 @@
+"""Networks of earlier runs, rebuilt from their run folders."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentError, ArgumentParser
+from omegaconf import OmegaConf
+from torch import nn
+
+
+def load_teacher(checkpoint: Path) -> nn.Module:
+    """The network of a run, with the weights of a checkpoint; no random number of the caller is used up.
+
+    Args:
+        checkpoint: ``runs/NAME/VERSION/checkpoints/best.ckpt``; the run's ``config.yaml`` says what was trained.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint, or no ``config.yaml`` of its run.
+        ValueError: the network can't be rebuilt, or the weights don't fit it.
+    """
+    if not checkpoint.is_file():
+        raise FileNotFoundError(
+            f"there is no teacher {checkpoint}: train one first, for example with --name teacher, and give its "
+            "checkpoint"
+        )
+    config = checkpoint.parent.parent / "config.yaml"
+    if not config.is_file():
+        raise FileNotFoundError(
+            f"there is no {config}, which would say what network {checkpoint} belongs to: give the option network, "
+            "with this file as its weights, instead of teacher"
+        )
+    with torch.random.fork_rng(devices=[]):
+        return _build(_network_options(config), checkpoint, config)
+
+
+def _network_options(config: Path) -> dict[str, Any]:
+    """How a run's network is built."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(config))
+    options = (content.get("model") or {}).get("init_args") or {}
+    if not options.get("network"):
+        raise ValueError(f"{config} has no model.init_args.network: only the network of a Classifier can teach")
+    if options.get("readout"):
+        raise ValueError(
+            f"the network of {config} gives embeddings, not class scores: choose a teacher without readout"
+        )
+    network: dict[str, Any] = options["network"]
+    return network
+
+
+def _build(options: dict[str, Any], checkpoint: Path, config: Path) -> nn.Module:
+    """The network loads its weights itself, as it does from the command line."""
+    arguments = (options.get("init_args") or {}) | {"weights": str(checkpoint)}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--network", type=nn.Module)
+    try:
+        parsed = parser.parse_object({"network": options | {"init_args": arguments}})
+    except ArgumentError as error:
+        raise ValueError(
+            f"the network of {config} can't be rebuilt ({' '.join(str(error).split())}): give the option network "
+            "instead of teacher"
+        ) from error
+    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes  # its name before 4.49
+    network: nn.Module = instantiate(parsed).network
+    return network
