@@ -46,7 +46,7 @@ def filter_correlations(
     Args:
         network: with these sites.
         sites: the layers to look at.
-        evidence: its images; ranks take the batches in turn and add up their moments.
+        evidence: its images; the moments of all ranks are added up.
         size: maps are average-pooled to this height and width, so a filter has size² features.
         max_filters: of a layer with more filters, so many are taken at equal distances.
         ridge: added to the variances, as a share of their mean.

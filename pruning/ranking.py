@@ -22,13 +22,11 @@ class Evidence:
     """What a ranking may look at besides the weights.
 
     Attributes:
-        batches: of images (N, C, H, W) and labels (N,), held out from training. Every rank gets all of them, in one
-            order: a ranking shares the work out by itself.
+        batches: of images (N, C, H, W) and labels (N,), held out from training; in a training on several ranks, this
+            rank's.
         criterion: from the network's outputs and labels to the mean loss of the images.
         readout: from the network's outputs to class scores.
-        reduce: adds up a tensor of all ranks, float64 on the CPU.
-        rank: of this process, from 0.
-        world: number of processes.
+        reduce: adds up a tensor of all ranks, float64 on the CPU. All results are sums over images until then.
         cycle: how many rankings came before.
     """
 
@@ -36,8 +34,6 @@ class Evidence:
     criterion: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
     readout: Callable[[Tensor], Tensor] = _as_it_is
     reduce: Callable[[Tensor], Tensor] = _as_it_is
-    rank: int = 0
-    world: int = 1
     cycle: int = 0
 
 

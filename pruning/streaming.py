@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +124,7 @@ class Streamed(Ranking):
 def stream(
     network: nn.Module, sites: Sequence[Site], rankings: Sequence[Streamed], evidence: Evidence
 ) -> list[Importance]:
-    """The importances by several rankings, from one pass; ranks take the batches in turn and add up their sums."""
+    """The importances by several rankings, from one pass; each rank goes through its own images, and sums add up."""
     sizes = [site.filters for _ in rankings for site in sites]
     sums = [torch.zeros(sum(sizes) + 1, dtype=torch.float64)]  # the last one counts images
 
@@ -149,7 +148,7 @@ def watch(network: nn.Module, sites: Sequence[Site], look: Callable[[Observation
     passes: dict[torch.Size, ForwardPass] = {}
     convolutions: list[Convolution] = []
     with undisturbed(network) as device, torch.enable_grad(), _learning(weights):
-        for images, labels, *_ in islice(evidence.batches, evidence.rank, None, evidence.world):
+        for images, labels, *_ in evidence.batches:
             images, labels = images.to(device), labels.to(device)
             if images.shape not in passes:
                 passes[images.shape] = record(network, images)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from pruning import Evidence
+
 
 @pytest.fixture
 def lively():
@@ -39,6 +41,23 @@ def some():
         return chosen
 
     return choose
+
+
+@pytest.fixture
+def on_two_ranks():
+    """Runs what looks at evidence as two ranks would, one after the other, every other batch each.
+
+    The second run adds up the sums of both.
+    """
+
+    def run(look, batches):
+        kept = []
+        look(evidence=Evidence(batches[1::2], reduce=lambda tensor: kept.append(tensor.clone()) or tensor))
+        found = look(evidence=Evidence(batches[::2], reduce=lambda tensor: tensor + kept.pop(0)))
+        assert not kept
+        return found
+
+    return run
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -175,33 +176,23 @@ def test_independent_of_batch_split(ranking, lively):
             torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6)
 
 
-class Ranks:
-    """Runs a ranking as two ranks would, one after the other: the second run adds the first one's sums."""
-
-    def __init__(self):
-        self.kept = []
-
-    def keep(self, tensor):
-        self.kept.append(tensor.clone())
-        return tensor
-
-    def add(self, tensor):
-        return tensor + self.kept.pop(0)
-
-    def importance(self, ranking, network, sites, split):
-        ranking.importance(network, sites, Evidence(batches(*split), reduce=self.keep, rank=1, world=2))
-        return ranking.importance(network, sites, Evidence(batches(*split), reduce=self.add, rank=0, world=2))
-
-
 @pytest.mark.parametrize("ranking", [*RANKINGS.values(), GreedyOracle()], ids=[*RANKINGS, "oracle"])
-def test_two_ranks_equal_one_process(ranking, lively):
+def test_two_ranks_equal_one_process(ranking, lively, on_two_ranks):
     network, sites = small(lively)
     alone = ranking.importance(network, sites, Evidence(batches(5, 5, 2)))
-    together = Ranks().importance(ranking, network, sites, (5, 5, 2))
+    together = on_two_ranks(partial(ranking.importance, network, sites), batches(5, 5, 2))
     for name in alone:
         torch.testing.assert_close(together[name], alone[name], rtol=1e-12, atol=0)
     for name, picked in select(alone, 50).items():
         assert torch.equal(picked, select(together, 50)[name])
+
+
+@pytest.mark.parametrize("ranking", [*RANKINGS.values(), GreedyOracle()], ids=[*RANKINGS, "oracle"])
+def test_ranks_that_hold_all_images_choose_the_same(ranking, lively):
+    network, sites = small(lively)
+    alone = select(ranking.importance(network, sites, Evidence(batches(12))), 50)
+    doubled = select(ranking.importance(network, sites, Evidence(batches(12), reduce=lambda t: 2 * t)), 50)
+    assert all(torch.equal(alone[name], doubled[name]) for name in alone)
 
 
 def test_one_pass_feeds_all(lively):

@@ -1,5 +1,7 @@
 """Canonical correlations against scikit-learn and by construction."""
 
+from functools import partial
+
 import pytest
 import torch
 from sklearn.cross_decomposition import CCA
@@ -59,17 +61,13 @@ def test_filters_of_a_network(lively):
     torch.testing.assert_close(first[2, 3], expected, rtol=0, atol=1e-5)
 
 
-def test_independent_of_batches_and_ranks(lively):
+def test_independent_of_batches_and_ranks(lively, on_two_ranks):
     network = lively(VanillaConvNet(1, 6, pools=0))
     sites = find_sites(network, torch.zeros(1, 3, 32, 32)).sites
     whole = filter_correlations(network, sites, Evidence(batches(60)), max_filters=4)["convolutions.0"]
     assert whole.shape == (4, 4)
-    kept = []
-    filter_correlations(
-        network, sites, Evidence(batches(30, 30), reduce=lambda t: kept.append(t) or t, rank=1, world=2), max_filters=4
-    )
-    parts = Evidence(batches(30, 30), reduce=lambda t: t + kept.pop(0), rank=0, world=2)
-    together = filter_correlations(network, sites, parts, max_filters=4)["convolutions.0"]
+    look = partial(filter_correlations, network, sites, max_filters=4)
+    together = on_two_ranks(look, batches(20, 30, 10))["convolutions.0"]
     torch.testing.assert_close(together, whole, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="need images"):
         filter_correlations(network, sites, Evidence())
