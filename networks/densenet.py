@@ -20,7 +20,7 @@ class CifarDenseNet(Network):
     6,967,952 parameters. Images of any size from 4x4 fit.
 
     Args:
-        depth: 3n + 4 for n layers per block.
+        depth: 3n + 4 for n layers per block; the layers of other depths, from 5 on, fill the first blocks first.
         growth: channels that each layer adds (k).
         num_classes: number of classes, or width of the embedding.
         mean: of each channel in [0, 1].
@@ -39,14 +39,14 @@ class CifarDenseNet(Network):
     ) -> None:
         super().__init__(mean, std)
         _check_options(depth, growth)
-        layers = (depth - 4) // 3
-        first, second, third = (16 + block * layers * growth for block in (1, 2, 3))  # channels after each block
+        layers = [(depth - 4 + rest) // 3 for rest in (2, 1, 0)]
+        first, second, third = (16 + sum(layers[:blocks]) * growth for blocks in (1, 2, 3))  # channels after each block
         self.conv1 = conv3x3(len(mean), 16)
-        self.block1 = _dense_block(layers, 16, growth)
+        self.block1 = _dense_block(layers[0], 16, growth)
         self.transition1 = Transition(first)
-        self.block2 = _dense_block(layers, first, growth)
+        self.block2 = _dense_block(layers[1], first, growth)
         self.transition2 = Transition(second)
-        self.block3 = _dense_block(layers, second, growth)
+        self.block3 = _dense_block(layers[2], second, growth)
         self.bn = nn.BatchNorm2d(third)
         self.linear = nn.Linear(third, num_classes)
         initialize_he_normal(self)  # as in the authors' code, with a zero bias in the linear layer
@@ -94,9 +94,7 @@ def _dense_block(layers: int, channels_in: int, growth: int) -> nn.Sequential:
 
 
 def _check_options(depth: int, growth: int) -> None:
-    if depth < 7 or depth % 3 != 1:
-        below = max(7, (depth - 4) // 3 * 3 + 4)
-        nearest = f"{below} and {below + 3}" if depth > 7 else "7"
-        raise ValueError(f"depth={depth} is not 3n + 4 with n of at least 1: the nearest are {nearest}")
+    if depth < 5:
+        raise ValueError(f"depth={depth} leaves no dense layer: set it to 5 or more, such as 40 or 100")
     if growth < 1:
         raise ValueError(f"growth={growth} must be at least 1")

@@ -62,6 +62,7 @@ def parameters(module: nn.Module) -> int:
         (CifarResNet, {"depth": 182}, 2_893_904),
         (CifarDenseNet, {"depth": 40}, 1_015_232),
         (CifarDenseNet, {"depth": 100}, 6_967_952),
+        (CifarDenseNet, {"depth": 5}, 432 + (32 + 1_728) + 2 * (56 + 28 * 28) + 56),  # one dense layer
         (PreActResNet18, {}, 11_166_144),
         (PreActResNet18Kuangliu, {}, 11_166_016),
         (WideResNet, {}, 36_479_194 - 6_410),
@@ -226,7 +227,7 @@ def test_he_normal_start() -> None:
         (WideResNet, {"depth": 30}, "nearest are 28 and 34"),
         (WideResNet, {"widen_factor": 0}, "widen_factor=0"),
         (WideResNet, {"dropout": 1.0}, "dropout=1.0"),
-        (CifarDenseNet, {"depth": 41}, "nearest are 40 and 43"),
+        (CifarDenseNet, {"depth": 4}, "depth=4 leaves no dense layer"),
         (CifarDenseNet, {"growth": 0}, "growth=0"),
         (CifarVGG16, {"hidden": -1}, "hidden=-1"),
         (VanillaConvNet, {"depth": 0}, "depth=0"),
