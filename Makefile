@@ -6,8 +6,8 @@ RUN = $(VENV)/bin/python
 .PHONY: demo test install clean
 
 demo: $(VENV)/installed
-	$(RUN) main.py fit -c configs/quickstart.yaml --name demo
-	$(RUN) main.py test -c configs/quickstart.yaml --name demo --ckpt_path best
+	$(RUN) main.py fit -c configs/quickstart.yaml -c configs/plugins/repr.yaml --name demo
+	$(RUN) main.py test -c configs/quickstart.yaml -c configs/plugins/repr.yaml --name demo --ckpt_path best
 
 test: $(VENV)/installed
 	$(RUN) -m ruff check .
