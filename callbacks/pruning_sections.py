@@ -25,8 +25,9 @@ def pruning_section(callback: "RePr", trainer: Trainer) -> Section:
     left = sum(map(len, history[0]["removed"].values()))
     words = (
         f"In {len(history)} of {callback.phases.cycles} cycles, {left} of {sum(total.values())} filters left for "
-        f"{callback.phases.pruned} {callback.unit}s, those with the lowest {type(callback.ranking).__name__}, and "
-        "returned with new weights, orthogonal to the others where there was room."
+        f"{callback.phases.pruned} {callback.unit}s, those of the lowest importance by "
+        f"{type(callback.ranking).__name__}, and returned with new weights, orthogonal to the others where there was "
+        "room."
     )
     blocks: list[Block] = [Text(words)]
     if (curves := accuracies(trainer)) and callback.unit == "epoch":
@@ -35,7 +36,7 @@ def pruning_section(callback: "RePr", trainer: Trainer) -> Section:
         blocks.append(Figure(draw_phases(curves, spans), caption))
     blocks.append(Figure(draw_removed(history, total), "Filters that left, by layer and cycle."))
     blocks.append(Table(HEADER, [cycle_row(entry, callback.unit) for entry in history], "Where they found room."))
-    card = Card("filters renewed", f"{left} of {sum(total.values())}", f"in each of {len(history)} cycles")
+    card = Card("Filters renewed", f"{left} of {sum(total.values())}", f"in each of {len(history)} cycles")
     return Section("RePr", blocks, order=30, cards=[card])
 
 
@@ -48,7 +49,7 @@ def accuracies(trainer: Trainer) -> dict[str, Sequence[Sequence[float]]]:
 
 def draw_phases(curves: Mapping[str, Sequence[Sequence[float]]], spans: Sequence[tuple[int, int | None]]) -> "Drawing":
     """Curves over epochs, shaded from the first to before the last epoch of each span, which are counted from 0."""
-    drawing = draw_curves("accuracy", curves)
+    drawing = draw_curves("Accuracy", curves)
     (axes,) = drawing.axes
     _, right = axes.get_xlim()
     for start, stop in spans:
