@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from callbacks import PlainProgress
 from cli import interpolation
 from cli.checkpoint_io import AtomicCheckpointIO
-from cli.mistakes import explain
+from cli.mistakes import explain, explain_refusal
 from cli.plugins import CONFIGS
 from cli.quiet import silence_noise
 from cli.run_folder import find_checkpoint, folder_of
@@ -102,6 +102,13 @@ class CommandLine(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """The command line has the last word: Lightning would let the checkpoint's options win (issue 20310)."""
+
+    def instantiate_classes(self) -> None:
+        """A callback that refuses its options is heard."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise ValueError(explain_refusal(str(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the progress bar that suits the output, and safe checkpoints."""

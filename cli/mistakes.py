@@ -88,6 +88,12 @@ def explain_file(path: str) -> str:
     return f"there is no file {path}{nearest(Path(path).name, (file.name for file in beside.glob('*.yaml')))}"
 
 
+def explain_refusal(message: str) -> str:
+    """What a class says of its options, where the parser reports it beside other reasons why a value can't be used."""
+    found = re.match(r"Does not validate against any of the Union subtypes\n.*?Errors:\n  - (.*?)\n  - ", message, re.S)
+    return found.group(1) if found else message
+
+
 def explain_value(message: str) -> str:
     """A value of the wrong kind: the option, what it takes, what it got."""
     keys = re.findall(r'Parser key "([^"]+)"', message)

@@ -219,6 +219,11 @@ def test_missing_things_are_named(words, sentence):
         fit(*words)
 
 
+def test_a_callback_that_refuses_its_options_says_why_and_no_more():
+    with pytest.raises(ValueError, match=r"^OrthogonalityPenalty: weight=-1.0 must be 0 or more$"):
+        fit("--trainer.callbacks+=OrthogonalityPenalty", "--trainer.callbacks.weight=-1")
+
+
 def test_a_fragment_given_twice_is_refused():
     fragment = f"-c={CONFIGS / 'plugins' / 'early_stopping.yaml'}"
     with pytest.raises(ValueError, match="EarlyStopping is switched on twice with the same options"):
