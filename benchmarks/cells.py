@@ -168,11 +168,12 @@ def finished(cell: Cell, stage: str) -> bool:
 def collect(cell: Cell) -> dict[str, Any]:
     """What a finished run gave."""
     found = record(cell)
-    metrics, about = found["test"], found["environment"]
+    about = found["environment"]
+    metrics = found["test"] | means_of_last_epochs(cell.columns, found.get("history", {}))
     for column in cell.columns:
-        if column.metric not in metrics:
-            hint = nearest(column.metric, metrics) or f"; it gave {', '.join(metrics)}"
-            raise CellError(f"the test gave no {column.metric}{hint}")
+        if column.key not in metrics:
+            hint = nearest(column.key, metrics) or f"; it gave {', '.join(metrics)}"
+            raise CellError(f"the test gave no {column.key}{hint}")
     return {
         "row": cell.row.name,
         "seed": cell.seed,
@@ -184,3 +185,15 @@ def collect(cell: Cell) -> dict[str, Any]:
         "code": about["test"]["code"],
         "environment": {name: about["test"][name] for name in ("hardware", "versions")},
     }
+
+
+def means_of_last_epochs(
+    columns: Sequence[Column], history: Mapping[str, Sequence[Sequence[float]]]
+) -> dict[str, float]:
+    """Means over the last epochs of training, for the columns that ask for them, by their keys."""
+    means = {}
+    for column in columns:
+        values = [value for _, value in history.get(column.metric, ())]
+        if column.last_epochs is not None and len(values) >= column.last_epochs:
+            means[column.key] = sum(values[-column.last_epochs :]) / column.last_epochs
+    return means

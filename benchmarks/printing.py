@@ -42,7 +42,7 @@ def render_row(row: Row, columns: Sequence[Column], cells: Sequence[Mapping[str,
 
 def shown(column: Column, cell: Mapping[str, Any]) -> float:
     """A cell's figure in the column's unit; JSON has no NaN, so that one is null there."""
-    value = cell["metrics"].get(column.metric)
+    value = cell["metrics"].get(column.key)
     return nan if value is None else column.shown(value)
 
 

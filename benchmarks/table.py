@@ -28,6 +28,8 @@ class Column:
         error: show one minus the metric, which is a rate.
         percent: show it times 100.
         digits: shown behind the decimal point.
+        last_epochs: for a metric that training logs, such as ``val/acc``: its mean over the last so many epochs of the
+            training; None takes the metric of the test.
     """
 
     name: str
@@ -35,6 +37,12 @@ class Column:
     error: bool = False
     percent: bool = False
     digits: int = 2
+    last_epochs: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What a result keeps the figure under."""
+        return self.metric if self.last_epochs is None else f"{self.metric}, last {self.last_epochs} epochs"
 
     def shown(self, value: float) -> float:
         """A metric's value in the column's unit, which is the paper's."""

@@ -97,6 +97,9 @@ def check(table: Table) -> None:
             raise ValueError(f"{name} is empty: give at least one")
     if table.checkpoint not in ("best", "last"):
         raise ValueError(f"checkpoint must be best or last, but is {table.checkpoint}")
+    for column in table.columns:
+        if column.last_epochs is not None and column.last_epochs < 1:
+            raise ValueError(f"column {column.name} has last_epochs={column.last_epochs}: it must be at least 1")
     for row in table.rows:
         check_row(table, row)
     for name, scale in table.scales.items():

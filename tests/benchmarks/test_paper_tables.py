@@ -6,9 +6,10 @@ from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 import pytest
 
-from benchmarks.cells import plan_cell
+from benchmarks.cells import means_of_last_epochs, plan_cell
 from benchmarks.paper_tables import main
 from benchmarks.printing import mean_and_spread
+from benchmarks.table import Column
 from benchmarks.table_file import read_table
 from main import main as run_main
 
@@ -152,6 +153,13 @@ def test_several_columns_and_an_undefined_figure(tiny, write, make, stand_in, ca
     assert "| plain | 1.00 | 0.90 | -0.10 | 0.5 | NaN | NaN | 1 |" in lines
 
 
+def test_the_mean_of_the_last_epochs():
+    columns = [Column(name="a", metric="val/acc", last_epochs=2), Column(name="b", metric="val/acc")]
+    history = {"val/acc": [[0, 0.1], [1, 0.5], [3, 0.7]]}
+    assert means_of_last_epochs(columns, history) == {"val/acc, last 2 epochs": pytest.approx(0.6)}
+    assert means_of_last_epochs(columns, {"val/acc": [[0, 0.1]]}) == {}
+
+
 def test_list(table, make, tiny, write, capsys):
     make(table, "--rows", "plain")
     capsys.readouterr()
@@ -230,7 +238,8 @@ def run_in_this_process(words, log):
 
 
 def test_a_table_on_digits_from_end_to_end(tiny, write, make, tmp_path, capsys):
-    tiny["columns"] = [tiny["columns"][0], {"name": "loss", "metric": "test/loss"}]
+    kept = {"name": "kept", "metric": "val/acc", "last_epochs": 1}
+    tiny["columns"] = [tiny["columns"][0], {"name": "loss", "metric": "test/loss"}, kept]
     tiny["rows"][0]["paper"] = {"error": 8.75}
     tiny["overrides"] |= {"trainer.accelerator": "cpu", "trainer.limit_train_batches": 3}
     tiny["overrides"]["model.init_args.optimizer.init_args.lr"] = "${trainer.gradient_clip_val}"
@@ -238,7 +247,7 @@ def test_a_table_on_digits_from_end_to_end(tiny, write, make, tmp_path, capsys):
     assert make(write(tiny), run=run_in_this_process) == 0
     assert len(list(tmp_path.glob("runs/papers/some_paper-table_1/small/*-seed?/recipe-*/report.html"))) == 4
     found = results(tmp_path)
-    assert found["cells"][0]["metrics"].keys() >= {"test/acc", "test/loss"}
+    assert found["cells"][0]["metrics"].keys() >= {"test/acc", "test/loss", "val/acc, last 1 epochs"}
     assert found["cells"][0]["metrics"] != found["cells"][1]["metrics"]
     assert {cell["epochs"] for cell in found["cells"]} == {1}
     assert found["environments"][0]["versions"]["torch"]
