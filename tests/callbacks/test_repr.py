@@ -8,7 +8,7 @@ from torch import nn
 
 from callbacks import ChannelsLast, DenseSparseDense, RePr
 from pruning import EachLayer, MeasuredStatistics, Orthogonality, Random, WeightNorm
-from tests.callbacks.pruning_runs import EPOCHS, STEPS, assert_same_end, fit, momentum
+from tests.callbacks.pruning_runs import EPOCHS, STEPS, TwoLayers, assert_same_end, fit, momentum
 from tests.lightning_modules.test_resume import Crash
 
 SHORT = {"percent": 40, "full_epochs": 1, "pruned_epochs": 1, "cycles": 2}  # pruned in the epochs 1 and 3 of 6
@@ -221,3 +221,18 @@ def test_refuses_at_once_what_the_first_ranking_would_refuse(tmp_path):
         fit(tmp_path, RePr(**SHORT, exclude=["layers.9"]))
     with pytest.raises(ValueError, match="max_per_layer lets only"):
         fit(tmp_path, RePr(80, 1, 1, 2, max_per_layer=0.5))
+
+
+def test_compiled_networks_keep_working(tmp_path):
+    plain = fit(tmp_path / "plain", RePr(**SHORT), network=seeded())
+    network = seeded()
+    network.compile(backend="eager")
+    watch = Watch()
+    compiled = fit(tmp_path / "compiled", RePr(**SHORT), watch, network=network)
+    assert [int(watch.zeros[step].sum()) for step in (0, STEPS, 2 * STEPS)] == [0, 4, 0]
+    assert_same_end(plain, compiled)
+
+
+def seeded():
+    torch.manual_seed(0)
+    return TwoLayers()
