@@ -2,6 +2,8 @@
 
 from attacks.attack import Attack, AttackResult
 from attacks.attackable import attackable
+from attacks.boxes import ClipBox, MaskBox, NoBox
+from attacks.deepfool import DeepFool
 from attacks.fgsm import FGSM, GradientAttack
 from attacks.pgd import IGSM, PGD
 
@@ -11,6 +13,10 @@ __all__ = [
     "PGD",
     "Attack",
     "AttackResult",
+    "ClipBox",
+    "DeepFool",
     "GradientAttack",
+    "MaskBox",
+    "NoBox",
     "attackable",
 ]

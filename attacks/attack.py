@@ -92,9 +92,11 @@ class Attack(ABC):
 
     Attributes:
         starts_clean: whether the first gradient is taken at the clean image.
+        bounded: whether images must lie in [0, 1].
     """
 
     starts_clean = True
+    bounded = True
 
     def __call__(
         self,
@@ -116,7 +118,8 @@ class Attack(ABC):
                 ``seed_everything`` and the image alone; no global random state changes either way.
         """
         check_images(images)
-        check_pixels(images)
+        if self.bounded:
+            check_pixels(images)
         with attackable(model, images, labels, targets) as (images, labels, targets):
             victim, found = Victim(model, images), Found(images)
             already = torch.zeros_like(found.reached)
@@ -147,7 +150,7 @@ class Attack(ABC):
     ) -> tuple[Case, Trace]:
         """The goal, which the clean scores may decide."""
         owners = torch.arange(len(images), device=images.device)
-        clean = in_range(images)
+        clean = in_range(images) if self.bounded else exact(images)
         if self.starts_clean:
             first = victim.trace(clean, owners)
         else:
@@ -157,9 +160,14 @@ class Attack(ABC):
         return Case(clean, goal_of(first.scores, labels, targets), owners), first
 
 
+def exact(images: Tensor) -> Tensor:
+    """Images as attacks compute with them: at least float32."""
+    return images.to(torch.promote_types(images.dtype, torch.float32))
+
+
 def in_range(images: Tensor) -> Tensor:
-    """Images as attacks compute with them: at least float32, float errors beyond [0, 1] cut off."""
-    return images.to(torch.promote_types(images.dtype, torch.float32)).clamp(0, 1)
+    """The same, with float errors beyond [0, 1] cut off."""
+    return exact(images).clamp(0, 1)
 
 
 def goal_of(scores: Tensor, labels: Tensor | None, targets: Tensor | None) -> Goal:

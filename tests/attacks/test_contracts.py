@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import FGSM, IGSM, PGD, Attack, GradientAttack
+from attacks import FGSM, IGSM, PGD, Attack, DeepFool, GradientAttack, MaskBox
 from attacks.norms import L2, Linf
 from attacks.stops import OnSuccess
 
@@ -36,7 +36,11 @@ FIXED = [
     Row("pgd_l2_restarts", PGD("l2", 1.0, steps=5, restarts=3, stop="success"), L2(), (0.7, 0.3)),
     Row("pgd_restarts_never", PGD("linf", 0.1, steps=5, restarts=3), Linf(), (0.3, 0.05)),
 ]
-MINIMUM: list[Row] = []
+MINIMUM = [
+    Row("deepfool_l2", DeepFool(), L2(), (0.99, 0.95)),
+    Row("deepfool_linf", DeepFool("linf"), Linf(), (0.99, 0.9)),
+    Row("deepfool_mask", DeepFool(box=MaskBox(), candidates=4), L2(), (0.99, 0.9)),
+]
 ROWS = FIXED + MINIMUM
 
 
@@ -107,6 +111,17 @@ def test_an_image_that_cannot_be_fooled_comes_back(row, unfoolable):
     result = row.attack(unfoolable, images)
     assert torch.equal(result.images, images)
     assert not result.success.any()
+    assert not result.already.any()
+
+
+@table(MINIMUM)
+def test_minimum_norm_attacks_beat_fixed_steps(row, network, correct):
+    """The median distance is below the budget at which a strong attack fools half of the images."""
+    result = row.attack(network, *correct)
+    median = row.norm.size(result.images - correct[0]).median()
+    name = "linf" if isinstance(row.norm, Linf) else "l2"
+    rival = PGD(name, 1.1 * float(median), steps=40, stop="success")(network, *correct)
+    assert rival.success.float().mean() < 0.75
 
 
 @table(ROWS)
