@@ -1,4 +1,4 @@
-"""What config files can compute: ``${of_data:…}``, ``${part_of:…}`` and ``${parts_of:…}``."""
+"""What config files can compute: ``${of_data:…}``, ``${part_of:…}``, ``${parts_of:…}`` and ``${pixels:…}``."""
 
 from typing import Any
 
@@ -23,7 +23,12 @@ def part_of(total: Any, share: Any) -> int:
     return max(1, round(float(total) * float(share)))
 
 
+def pixels(levels: Any) -> float:
+    """A number of the 255 steps between black and white as a share of them: ``${pixels:8}`` is 8/255."""
+    return float(levels) / 255
+
+
 def register() -> None:
     """Make them known to config files."""
-    for function in (of_data, part_of, parts_of):
+    for function in (of_data, part_of, parts_of, pixels):
         OmegaConf.register_resolver(function.__name__, function, replace=True)

@@ -1,0 +1,172 @@
+"""Training on adversarial examples."""
+
+import pytest
+import torch
+from lightning import Callback, Trainer
+from torch import nn
+
+from attacks import PGD
+from callbacks import AdversarialTraining, FreeAdversarialTraining
+from callbacks.batches import put_images
+from datamodules import Digits
+from lightning_modules import Classifier
+from networks import VanillaConvNet
+from tests.callbacks.pruning_runs import STEPS, assert_same_end, fit
+from tests.lightning_modules.test_resume import Crash
+
+TWO = {"devices": 2, "strategy": "ddp_fork"}
+SMALL = {"eps": 0.1, "step": 0.05, "steps": 2}
+
+
+class Seen(Callback):
+    """The images that each step saw, and what the network was like before."""
+
+    def __init__(self):
+        self.images, self.statistics = [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.images.append(batch[0].detach().clone())
+        self.statistics.append(int(pl_module.network.layers[1].num_batches_tracked))
+
+
+def seen(folder, *callbacks, **options):
+    watch = Seen()
+    fit(folder, *callbacks, watch, **{"max_epochs": 1, **options})
+    return watch
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}], ids=str)
+def test_a_budget_of_zero_is_plain_training(options, tmp_path):
+    attack = PGD(eps=0.0, step=0.0, steps=2)
+    plain = fit(tmp_path / "plain", **options)
+    hardened = fit(tmp_path / "hardened", AdversarialTraining(attack), **options)
+    assert_same_end(plain, hardened)  # statistics, gradients and the random states of dropout are untouched
+
+
+def test_images_are_what_the_attack_makes_of_them(tmp_path):
+    class Attacked(Callback):
+        """The same attack by hand, on a network that is still the one that was attacked."""
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == 0:
+                self.network_state = {name: value.clone() for name, value in pl_module.state_dict().items()}
+                self.clean = batch[0].clone()
+                self.labels = batch[1]
+
+    by_hand, training = Attacked(), AdversarialTraining(PGD(**SMALL))
+    trainer_watch = Seen()
+    trainer = fit(tmp_path, by_hand, training, trainer_watch, max_epochs=1)
+    model = trainer.lightning_module
+    model.load_state_dict(by_hand.network_state)
+    generator = torch.Generator().manual_seed(hash((training.seed, 0, 0, 0)) % 2**63)
+    expected = PGD(**SMALL)(model, by_hand.clean, by_hand.labels, generator=generator).images
+    torch.testing.assert_close(trainer_watch.images[0], expected, rtol=0, atol=1e-6)
+    assert (expected - by_hand.clean).abs().max() == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_share_of_the_batch_stays_clean_and_the_budget_grows(tmp_path):
+    clean = seen(tmp_path / "clean", max_epochs=3).images
+    attacked = seen(
+        tmp_path / "attacked",
+        AdversarialTraining(PGD(**SMALL), clean_fraction=0.3, warmup_epochs=1),
+        max_epochs=3,
+    ).images
+    for step in (0, STEPS, 2 * STEPS):
+        changes = (attacked[step] - clean[step]).abs().flatten(1).amax(1)
+        assert not changes[70:].any()
+        assert changes[:70].amax() == pytest.approx(0.05 if step == 0 else 0.1, abs=1e-6)
+
+
+def test_statistics_count_the_training_steps_alone(tmp_path):
+    assert seen(tmp_path, AdversarialTraining(PGD(**SMALL))).statistics == list(range(1, STEPS + 1))
+
+
+@pytest.mark.parametrize("kind", [lambda: AdversarialTraining(PGD(**SMALL)), lambda: FreeAdversarialTraining(0.1, 3)])
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 3), (1, 0), (1, STEPS - 1), (2, 1)])
+def test_resumed_at_any_step_equals_uninterrupted(kind, epoch, batch, tmp_path):
+    whole = fit(tmp_path / "whole", kind(), every_step=True, max_epochs=3)
+    crash = Crash("on_train_batch_end", epoch, batch)
+    with pytest.raises(InterruptedError):
+        fit(tmp_path / "broken", kind(), crash, every_step=True, max_epochs=3)
+    path = tmp_path / "broken" / "last.ckpt"
+    assert_same_end(whole, fit(tmp_path / "broken", kind(), ckpt_path=path, every_step=True, max_epochs=3))
+
+
+@pytest.mark.parametrize("kind", [lambda: AdversarialTraining(PGD(**SMALL)), lambda: FreeAdversarialTraining(0.1, 3)])
+def test_ranks_agree(kind, tmp_path):
+    class Agree(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            for parameter in pl_module.parameters():
+                ranks = trainer.strategy.all_gather(parameter.detach())
+                assert torch.equal(ranks[0], ranks[1])
+
+    fit(tmp_path, kind(), Agree(), max_epochs=2, **TWO)
+
+
+def test_free_training_replays_a_batch_and_moves_along_its_gradient(tmp_path):
+    images = seen(tmp_path / "free", FreeAdversarialTraining(0.1, replays=3)).images
+    clean = seen(tmp_path / "clean").images
+    assert torch.equal(images[0], clean[0])  # the perturbation begins at zero
+    for step, first in ((1, 0), (2, 0), (4, 3)):
+        change = images[step] - clean[first]
+        assert change.abs().max() == pytest.approx(0.1, abs=1e-6)
+    assert (images[3] - clean[3]).any()  # it goes over to the next batch
+
+
+def test_free_training_with_batches_of_other_sizes(tmp_path):
+    data = Digits(batch_size=100, val_size=1437 - 130)  # batches of 100 and 30
+    fit(tmp_path, FreeAdversarialTraining(0.1, replays=2), data=data, limit_train_batches=1.0, max_epochs=3)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        lambda: AdversarialTraining(PGD(eps=0.08, step=0.04, steps=3)),
+        lambda: AdversarialTraining(PGD(eps=0.08, step=0.1, steps=1)),
+        lambda: FreeAdversarialTraining(0.08, replays=3),
+    ],
+    ids=["PGD", "fast", "free"],
+)
+def test_hardened_networks_resist(training, standard):
+    assert robust_accuracy(training()) > standard + 0.2
+
+
+@pytest.fixture(scope="module")
+def standard():
+    """The robust accuracy without hardening."""
+    return robust_accuracy(None)
+
+
+def robust_accuracy(callback, eps=0.08):
+    torch.manual_seed(0)
+    network = VanillaConvNet(depth=3, width=16, global_pool=True)
+    model = Classifier(network, optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9))
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    data = Digits(batch_size=64)
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=8, enable_model_summary=False, callbacks=[callback] if callback else [], **quiet
+    )
+    trainer.fit(model, data)
+    data.setup("test")
+    images, labels = next(iter(data.test_dataloader()))
+    result = PGD(eps=eps, steps=10, stop="success")(model.eval(), images[:150], labels[:150])
+    return 1 - (result.success | result.already).float().mean().item()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: AdversarialTraining(clean_fraction=1.0), "clean_fraction=1.0 must be at least 0 and below 1"),
+        (lambda: AdversarialTraining(warmup_epochs=-1), "warmup_epochs=-1 must be 0 or more"),
+        (lambda: FreeAdversarialTraining(eps=8), "eps=8 must lie in"),
+        (lambda: FreeAdversarialTraining(replays=0), "replays=0 must be 1 or more"),
+    ],
+)
+def test_refuses_impossible_options(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_images_of_a_tuple_cannot_be_replaced():
+    with pytest.raises(TypeError, match="yields a tuple, in which images can't be replaced"):
+        put_images((torch.zeros(1), torch.zeros(1)), nn.Parameter(torch.zeros(1)))
