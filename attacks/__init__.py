@@ -5,11 +5,14 @@ from attacks.attackable import attackable
 from attacks.boxes import ClipBox, MaskBox, NoBox
 from attacks.deepfool import DeepFool
 from attacks.fgsm import FGSM, GradientAttack
+from attacks.jsma import JSMA
 from attacks.pgd import IGSM, PGD
+from attacks.saliency import Pairs, Singles
 
 __all__ = [
     "FGSM",
     "IGSM",
+    "JSMA",
     "PGD",
     "Attack",
     "AttackResult",
@@ -18,5 +21,7 @@ __all__ = [
     "GradientAttack",
     "MaskBox",
     "NoBox",
+    "Pairs",
+    "Singles",
     "attackable",
 ]
