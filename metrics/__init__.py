@@ -1,7 +1,9 @@
 """What results are judged by."""
 
+from metrics.adversarial_radius import AdversarialRadius
 from metrics.confusion import ConfusionCounts
+from metrics.fooling_rate import FoolingRate
 from metrics.interval import wilson_interval
 from metrics.tally import ClassificationTally
 
-__all__ = ["ClassificationTally", "ConfusionCounts", "wilson_interval"]
+__all__ = ["AdversarialRadius", "ClassificationTally", "ConfusionCounts", "FoolingRate", "wilson_interval"]
