@@ -25,10 +25,15 @@ def blank_drawing(width: float, height: float) -> "tuple[Drawing, Axes]":
 
     drawing = Drawing(figsize=(width, height), facecolor="none", layout="constrained")
     axes = drawing.add_subplot(facecolor="none")
+    colour_axes(axes)
+    return drawing, axes
+
+
+def colour_axes(axes: "Axes") -> None:
+    """Give axes the page's colours, and lines on the left and below only."""
     axes.tick_params(colors=INK, labelcolor=INK, length=0, labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINE)
-    return drawing, axes
 
 
 def draw_curves(title: str, curves: Mapping[str, Series], logarithmic: bool = False) -> "Drawing":
