@@ -24,7 +24,7 @@ from pruning.finding import FoundSites, find_sites
 from pruning.masks import Mask, clear_optimizer_state, keep_all_but, remove
 from pruning.oracle import GreedyOracle
 from pruning.orthogonality import Orthogonality, expected_overlap, orthogonality_loss, orthogonality_sum, overlaps
-from pruning.overlap import canonical_correlations, filter_correlations
+from pruning.overlap import canonical_correlations, chance_correlation, filter_correlations
 from pruning.ranking import Evidence, Importance, Ranking, UnitLength
 from pruning.recalibration import MeasuredStatistics, ResetStatistics, Statistics, recalibrate
 from pruning.returning import (
@@ -77,6 +77,7 @@ __all__ = [
     "ZeroColumns",
     "bring_back",
     "canonical_correlations",
+    "chance_correlation",
     "clear_optimizer_state",
     "cycle_generator",
     "entries",

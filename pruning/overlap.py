@@ -1,5 +1,6 @@
 """How much of what one filter sees another one sees, too."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -29,6 +30,20 @@ def canonical_correlations(x: Tensor, y: Tensor, ridge: float = RIDGE) -> Tensor
     left, right = _whitening(covariance[:width, :width], ridge), _whitening(covariance[width:, width:], ridge)
     correlations: Tensor = torch.linalg.svdvals(left @ covariance[:width, width:] @ right.T)
     return correlations
+
+
+def chance_correlation(images: int, features: int = 16) -> float:
+    """The first canonical correlation that unrelated maps reach by chance, in [0, 1]; it falls with their number.
+
+    The upper edge of the distribution for two sets of p Gaussian features over n images, 2 √(a (1 - a)) for a = p / n:
+    Wachter 1980, "The Limiting Empirical Measure of Multiple Discriminant Ratios", doi 10.1214/aos/1176345134.
+
+    Args:
+        images: n.
+        features: p, of each filter.
+    """
+    share = min(features / images, 0.5)
+    return 2 * math.sqrt(share * (1 - share))
 
 
 def filter_correlations(

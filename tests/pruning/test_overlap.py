@@ -7,7 +7,7 @@ import torch
 from sklearn.cross_decomposition import CCA
 
 from networks import VanillaConvNet
-from pruning import Evidence, canonical_correlations, filter_correlations, find_sites
+from pruning import Evidence, canonical_correlations, chance_correlation, filter_correlations, find_sites
 
 
 def draw(*shape, seed=0):
@@ -22,6 +22,13 @@ def test_linear_images_correlate_fully():
 
 def test_independent_features_hardly_correlate():
     assert canonical_correlations(draw(20_000, 4), draw(20_000, 4, seed=1)).max() < 0.05
+
+
+@pytest.mark.parametrize("images", [100, 360, 1000])
+def test_unrelated_features_correlate_by_chance(images):
+    highest = [canonical_correlations(draw(images, 16, seed=k), draw(images, 16, seed=-1 - k))[0] for k in range(20)]
+    assert torch.stack(highest).mean().item() == pytest.approx(chance_correlation(images), rel=0.1)
+    assert chance_correlation(20) == chance_correlation(32) == 1
 
 
 def test_known_correlation():
