@@ -4,6 +4,7 @@ from callbacks.born_again import BornAgain
 from callbacks.channels_last import ChannelsLast
 from callbacks.dense_sparse_dense import DenseSparseDense
 from callbacks.distillation import Distillation
+from callbacks.filter_report import FilterReport
 from callbacks.orthogonality_penalty import OrthogonalityPenalty
 from callbacks.predictions import Predictions
 from callbacks.progress import PlainProgress
@@ -32,6 +33,7 @@ __all__ = [
     "DenseSparseDense",
     "Distillation",
     "Figure",
+    "FilterReport",
     "Gallery",
     "Listing",
     "OrthogonalityPenalty",
