@@ -1,10 +1,13 @@
 """Techniques and reports, plugged into training and testing."""
 
+from callbacks.adversarial_training import AdversarialTraining
 from callbacks.born_again import BornAgain
 from callbacks.channels_last import ChannelsLast
 from callbacks.dense_sparse_dense import DenseSparseDense
 from callbacks.distillation import Distillation
 from callbacks.filter_report import FilterReport
+from callbacks.fooling_rate import FoolingRate
+from callbacks.free_adversarial_training import FreeAdversarialTraining
 from callbacks.orthogonality_penalty import OrthogonalityPenalty
 from callbacks.predictions import Predictions
 from callbacks.progress import PlainProgress
@@ -25,6 +28,7 @@ from callbacks.sections import (
 )
 
 __all__ = [
+    "AdversarialTraining",
     "Block",
     "BornAgain",
     "Card",
@@ -34,6 +38,8 @@ __all__ = [
     "Distillation",
     "Figure",
     "FilterReport",
+    "FoolingRate",
+    "FreeAdversarialTraining",
     "Gallery",
     "Listing",
     "OrthogonalityPenalty",

@@ -16,9 +16,9 @@ from callbacks.figures import to_pixels
 from callbacks.filter_figures import draw_correlations, draw_drops, draw_removed
 from callbacks.filter_findings import Findings, find_out, spread
 from callbacks.filter_sections import filter_sections, orthogonality_section
-from callbacks.repr import sum_of_ranks
+from callbacks.held_out import evidence_of
 from callbacks.sections import Reporting, Section, Text
-from pruning import Evidence, Site, find_sites, orthogonality_sum
+from pruning import Site, find_sites, orthogonality_sum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -150,9 +150,7 @@ class FilterReport(Callback):
 
     def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
         images, labels = (torch.cat(parts).split(BATCH) for parts in zip(*self.kept))
-        evidence = Evidence(list(zip(images, labels)), reduce=sum_of_ranks(trainer))
-        evidence.criterion = getattr(pl_module, "criterion", evidence.criterion)
-        evidence.readout = getattr(pl_module, "readout", evidence.readout)
+        evidence = evidence_of(trainer, pl_module, list(zip(images, labels)))
         picked = spread(self.sites, self.max_layers)
         if self.drops:
             filters = sum(site.filters for site in picked)

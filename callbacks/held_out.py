@@ -1,10 +1,12 @@
-"""Images that training does not see, for plug-ins that have to look at some."""
+"""Images that training does not see, and what rankings are told about them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from torch import Tensor
+
+from pruning import Evidence
 
 
 def held_out_batches(trainer: Trainer) -> Iterator[tuple[Tensor, Tensor]]:
@@ -24,3 +26,23 @@ def _listed(loaders: Any) -> list[Any]:
     if isinstance(loaders, Mapping):
         return list(loaders.values())
     return list(loaders) if isinstance(loaders, list | tuple) else [loaders]
+
+
+def evidence_of(
+    trainer: Trainer, pl_module: LightningModule, batches: Iterable[Sequence[Tensor]] = (), cycle: int = 0
+) -> Evidence:
+    """What a ranking may look at: this rank's batches, judged by the run's own criterion, and sums over all ranks."""
+    evidence = Evidence(batches, reduce=sum_of_ranks(trainer), cycle=cycle)
+    evidence.criterion = getattr(pl_module, "criterion", evidence.criterion)
+    evidence.readout = getattr(pl_module, "readout", evidence.readout)
+    return evidence
+
+
+def sum_of_ranks(trainer: Trainer) -> Callable[[Tensor], Tensor]:
+    """Adds a tensor up over all ranks, by way of their device."""
+
+    def add(tensor: Tensor) -> Tensor:
+        total: Tensor = trainer.strategy.reduce(tensor.to(trainer.strategy.root_device), reduce_op="sum").cpu()
+        return total
+
+    return add

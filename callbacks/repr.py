@@ -1,6 +1,6 @@
 """RePr: filters that repeat others leave for a while and return as something new."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -9,12 +9,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from callbacks.alternating_pruning import AlternatingPruning, check_percent, network_of
-from callbacks.held_out import held_out_batches
+from callbacks.held_out import evidence_of, held_out_batches
 from callbacks.phases import Phases
 from callbacks.pruning_sections import pruning_section
 from callbacks.sections import Section
 from pruning import (
-    Evidence,
     NextColumns,
     Orthogonality,
     Ranking,
@@ -109,7 +108,9 @@ class RePr(AlternatingPruning):
 
     def leave(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Tensor]:
         network = network_of(pl_module)
-        importance = self.ranking.importance(network, self.sites, self._evidence(trainer, pl_module))
+        batches = held_out_batches(trainer) if self.ranking.needs_images else ()
+        evidence = evidence_of(trainer, pl_module, batches, self.drops)
+        importance = self.ranking.importance(network, self.sites, evidence)
         self.chosen = trainer.strategy.broadcast(select(importance, *self._amounts()))
         gone = entries(self.sites, self.chosen)
         self.old = remove(network, gone)
@@ -146,22 +147,3 @@ class RePr(AlternatingPruning):
 
     def _amounts(self) -> tuple[float, float, Sequence[str], Scope | None]:
         return self.percent, self.max_per_layer, self.exclude, self.scope
-
-    def _evidence(self, trainer: Trainer, pl_module: LightningModule) -> Evidence:
-        """What data-driven rankings look at: held-out images, the run's own criterion, sums over all ranks."""
-        evidence = Evidence(reduce=sum_of_ranks(trainer), cycle=self.drops)
-        evidence.criterion = getattr(pl_module, "criterion", evidence.criterion)
-        evidence.readout = getattr(pl_module, "readout", evidence.readout)
-        if self.ranking.needs_images:
-            evidence.batches = held_out_batches(trainer)
-        return evidence
-
-
-def sum_of_ranks(trainer: Trainer) -> Callable[[Tensor], Tensor]:
-    """Adds a tensor up over all ranks, by way of their device."""
-
-    def add(tensor: Tensor) -> Tensor:
-        total: Tensor = trainer.strategy.reduce(tensor.to(trainer.strategy.root_device), reduce_op="sum").cpu()
-        return total
-
-    return add

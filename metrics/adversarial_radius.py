@@ -38,8 +38,7 @@ class AdversarialRadius(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The radius in the unit of its norm, and rates in [0, 1]."""
         images, wrong = self.counts.double()
-        parts = self.radii if isinstance(self.radii, list) else [self.radii]
-        radii = torch.cat([self.counts.new_zeros(0, dtype=torch.float64), *parts])
+        radii = self.known()
         fooled = radii[radii.isfinite()]
         return {
             "median": middle(radii),
@@ -47,6 +46,11 @@ class AdversarialRadius(Metric):
             "never": radii.isinf().double().mean(),
             "wrong": wrong / images,
         }
+
+    def known(self) -> Tensor:
+        """The radii of all recognised images (n,)."""
+        parts = self.radii if isinstance(self.radii, list) else [self.radii]
+        return torch.cat([self.counts.new_zeros(0, dtype=torch.float64), *parts])
 
 
 def middle(radii: Tensor) -> Tensor:

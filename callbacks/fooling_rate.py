@@ -1,0 +1,116 @@
+"""How easily a network is fooled."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from attacks import PGD, Attack
+from attacks.budgets import check_budgets
+from callbacks.fooling_sections import fooling_section, picture_grid
+from callbacks.sections import Section
+from callbacks.trials import Trial
+
+
+class FoolingRate(Callback):
+    """Attacks the test images, and reports how often the prediction changes and by how little.
+
+    Each attack moves the network's own predictions. Logged under ``test/<attack>/`` are the figures of
+    ``metrics.FoolingRate``, and of ``metrics.AdversarialRadius`` for attacks that look for the smallest perturbation or
+    are tried at several budgets. The report shows tables, curves of success over the budget, and pictures.
+
+    Args:
+        attacks: PGD in the L∞ ball of 8/255 with 10 steps by default.
+        images: so many test images are attacked, the first ones; 0 takes all.
+        budgets: at which attacks with a fixed budget are tried, too, rising, in pixels scaled to [0, 1].
+        samples: how many fooled images are shown for each attack.
+    """
+
+    def __init__(
+        self,
+        attacks: Sequence[Attack] | None = None,
+        images: int = 1000,
+        budgets: Sequence[float] = (),
+        samples: int = 6,
+    ) -> None:
+        for name, value in {"images": images, "samples": samples}.items():
+            if value < 0:
+                raise ValueError(f"FoolingRate: {name}={value} must be 0 or more")
+        check_budgets(budgets)
+        self.attacks = list(attacks) if attacks is not None else [PGD(eps=8 / 255, steps=10, stop="success")]
+        if not self.attacks:
+            raise ValueError("FoolingRate: attacks is empty: name at least one")
+        self.images, self.budgets, self.samples = images, list(budgets), samples
+        self.trials: list[Trial] = []
+        self.figures: dict[str, dict[str, float]] = {}  # by attack, of all ranks
+        self.curves: dict[str, Tensor] = {}  # smallest budgets of recognised images by attack, of all ranks
+        self.left = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.trials, self.figures, self.curves = [], {}, {}
+        if stage != "test":
+            return
+        names = names_of(self.attacks)
+        self.trials = [Trial(name, attack, self.budgets, self.samples) for name, attack in zip(names, self.attacks)]
+        for trial in self.trials:
+            trial.rate.to(trainer.strategy.root_device)
+            trial.radius.to(trainer.strategy.root_device)
+        self.left = ceil(self.images / trainer.world_size) if self.images else 2**62
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if dataloader_idx > 0 or not self.left:
+            return
+        images, labels = batch[0][: self.left], batch[1][: self.left]
+        self.left -= len(images)
+        with trainer.precision_plugin.forward_context():
+            known = isinstance(outputs, Mapping) and "scores" in outputs
+            scores = outputs["scores"][: len(images)] if known else pl_module(images)
+            for trial in self.trials:
+                trial.run(pl_module, images, labels, scores.argmax(1))
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for trial in self.trials:
+            found = trial.rate.compute()
+            if trial.has_radius:
+                found |= {f"radius_{name}": value for name, value in trial.radius.compute().items()}
+                with trial.radius.sync_context(should_sync=trainer.world_size > 1):
+                    self.curves[trial.name] = trial.radius.known().cpu()
+            trial.costs = trainer.strategy.reduce(trial.costs.to(pl_module.device), reduce_op="sum").cpu()
+            self.figures[trial.name] = {name: float(value) for name, value in found.items()}
+            for name, value in self.figures[trial.name].items():
+                # All ranks hold the same figure already; the maximum of equal numbers keeps it to the last bit.
+                pl_module.log(f"test/{trial.name}/{name}", value, sync_dist=True, reduce_fx="max")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                self._show(logger.experiment, trainer.global_step)
+
+    def report_sections(self, trainer: Trainer, pl_module: LightningModule) -> list[Section]:
+        """How often each attack fooled, with what, and what that looks like."""
+        return [fooling_section(self.trials, self.figures, self.curves, trainer)] if self.figures else []
+
+    def _show(self, experiment: Any, step: int) -> None:
+        for trial in self.trials:
+            if trial.pictures is not None and len(trial.pictures):
+                experiment.add_image(f"test/{trial.name}", picture_grid(trial.pictures), step)
+
+
+def names_of(attacks: Sequence[Attack]) -> list[str]:
+    """A name for each attack: its class in lower case, numbered where there are several."""
+    kinds = [type(attack).__name__.lower() for attack in attacks]
+    seen = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
+    return [kind if count == 1 else f"{kind}_{count}" for kind, count in zip(kinds, seen)]
