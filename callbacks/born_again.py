@@ -63,6 +63,7 @@ class BornAgain(Teaching):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        self._check_length()
         if not self.initial:
             self.initial = state_on_cpu(pl_module)
         if self.generation:  # the run is resumed
@@ -107,14 +108,16 @@ class BornAgain(Teaching):
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict["epochs"] != self.epochs:
-            raise ValueError(
-                f"each generation of the run that is resumed has {state_dict['epochs']} epochs, but "
-                f"trainer.max_epochs={self.epochs}: set it to {state_dict['epochs']}; for more, raise BornAgain's "
-                "generations"
-            )
         for name, value in state_dict.items():
             setattr(self, name, value)
+
+    def _check_length(self) -> None:
+        length = self._length[0] if self._length else self.epochs
+        if self.epochs != length:
+            raise ValueError(
+                f"each generation of the resumed run has {self.epochs} epochs, but trainer.max_epochs={length}: set it to "
+                f"{self.epochs}; for more, raise BornAgain's generations"
+            )
 
     def _begin_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch // self.epochs > self.generation:

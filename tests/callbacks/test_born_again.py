@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning import Callback, LightningModule
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
 from torch.nn import functional as F
 
 from callbacks import BornAgain, Report
 from callbacks.initial_weights import redraw
+from cli.checkpoint_io import AtomicCheckpointIO
 from datamodules import Digits
 from lightning_modules import Classifier
 from main import main
@@ -244,6 +245,18 @@ def test_the_checkpoint_is_plain_data_and_the_model_is_plain(tmp_path):
     assert trainer.lightning_module.loss_terms == []
 
 
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+def test_its_checkpoints_can_be_tested_with_and_without_it(tmp_path):
+    trainer = born(tmp_path)
+    options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    figures = []
+    for callbacks in ([], [BornAgain()]):
+        tester = Trainer(callbacks=callbacks, plugins=[AtomicCheckpointIO()], **options)
+        path = trainer.checkpoint_callback.best_model_path
+        figures += tester.test(Classifier(TwoLayers()), Digits(), ckpt_path=path, verbose=False)
+    assert figures[0] == figures[1]
+
+
 def test_a_trial_run_takes_a_step_of_every_generation(capsys):
     files = [word for name in ("quickstart", "plugins/born_again") for word in ("-c", str(CONFIGS / f"{name}.yaml"))]
     main(["fit", *files, "--trainer.fast_dev_run=true", "--trainer.accelerator=cpu"])
@@ -265,7 +278,7 @@ def test_bad_combinations_are_refused_in_one_sentence(tmp_path):
 
 def test_another_length_is_refused_on_resuming(tmp_path):
     born(tmp_path)
-    with pytest.raises(ValueError, match="each generation of the run that is resumed has 2 epochs, but trainer.max_ep"):
+    with pytest.raises(ValueError, match="each generation of the resumed run has 2 epochs, but trainer.max_ep"):
         fit(tmp_path, BornAgain(), max_epochs=3, ckpt_path=tmp_path / "last.ckpt")
 
 
