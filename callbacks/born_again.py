@@ -115,8 +115,8 @@ class BornAgain(Teaching):
         length = self._length[0] if self._length else self.epochs
         if self.epochs != length:
             raise ValueError(
-                f"each generation of the resumed run has {self.epochs} epochs, but trainer.max_epochs={length}: set it to "
-                f"{self.epochs}; for more, raise BornAgain's generations"
+                f"each generation of the resumed run has {self.epochs} epochs, but trainer.max_epochs={length}: set it "
+                f"to {self.epochs}; for more, raise BornAgain's generations"
             )
 
     def _begin_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
