@@ -3,14 +3,14 @@
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 
 from attacks import PGD
 from attacks.fixed_budget import FixedBudget
-from callbacks.batches import put_images
+from callbacks.hardening import Hardening, put_images
 
 
-class AdversarialTraining(Callback):
+class AdversarialTraining(Hardening):
     """Hardens a network: it is trained on images that an attack has just changed against it.
 
     Madry et al. 2018, "Towards Deep Learning Models Resistant to Adversarial Attacks", arXiv 1706.06083; Mejia et al.
@@ -49,11 +49,11 @@ class AdversarialTraining(Callback):
             attacked = self._attack(trainer).perturb(pl_module, images[:count], labels[:count], generator=generator)
         put_images(batch, torch.cat([attacked, images[count:]]))
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"seed": self.seed}
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["adversarial_training"] = {"seed": self.seed}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seed = state_dict["seed"]
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.seed = checkpoint.get("adversarial_training", {"seed": 0})["seed"]
 
     def _attack(self, trainer: Trainer) -> FixedBudget:
         share = (trainer.current_epoch + 1) / (self.warmup_epochs + 1)

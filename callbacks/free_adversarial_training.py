@@ -3,13 +3,13 @@
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.batches import put_images
+from callbacks.hardening import Hardening, put_images
 
 
-class FreeAdversarialTraining(Callback):
+class FreeAdversarialTraining(Hardening):
     """Hardens a network without passes of its own: a batch is trained on several times, and attacked by the way.
 
     Shafahi et al. 2019, "Adversarial Training for Free!", arXiv 1904.12843, algorithm 1: the backward pass of a

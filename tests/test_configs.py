@@ -26,6 +26,9 @@ WRITERS = {
 REFUSED = {  # pairs that cannot both hold, and the sentence that says why
     ("born_again", "early_stopping"): "EarlyStopping would end the training within a generation",
     ("dense_sparse_dense", "repr"): "both prune the network and bring it back",
+    ("adversarial_training", "fast_adversarial_training"): "both attack the images of a batch",
+    ("adversarial_training", "free_adversarial_training"): "both attack the images of a batch",
+    ("fast_adversarial_training", "free_adversarial_training"): "both attack the images of a batch",
 }
 
 

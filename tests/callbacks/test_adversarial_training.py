@@ -7,7 +7,7 @@ from torch import nn
 
 from attacks import PGD
 from callbacks import AdversarialTraining, FreeAdversarialTraining
-from callbacks.batches import put_images
+from callbacks.hardening import put_images
 from datamodules import Digits
 from lightning_modules import Classifier
 from networks import VanillaConvNet
@@ -165,6 +165,13 @@ def robust_accuracy(callback, eps=0.08):
 def test_refuses_impossible_options(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_refuses_to_attack_twice(tmp_path):
+    with pytest.raises(
+        ValueError, match="AdversarialTraining and FreeAdversarialTraining would both attack"
+    ):
+        fit(tmp_path, AdversarialTraining(), FreeAdversarialTraining())
 
 
 def test_images_of_a_tuple_cannot_be_replaced():
