@@ -117,8 +117,8 @@ class Severities:
 class CifarSeverities(Severities):
     """CIFAR-10-C and CIFAR-100-C, for images of about 32x32 (Hendrycks & Dietterich 2019, arXiv:1903.12261).
 
-    Most values are far milder than ImageNet-C's. All were checked against the benchmark's published script, except for
-    those of spatter.
+    Most values are far milder than ImageNet-C's. All were checked against a listing of the benchmark's script, except
+    for those of spatter and frost's stride.
     """
 
     gaussian_noise = (0.04, 0.06, 0.08, 0.09, 0.10)
@@ -165,7 +165,7 @@ class ImageNetSeverities(Severities):
     """ImageNet-C, for images of about 224x224 (Hendrycks & Dietterich 2019, arXiv:1903.12261).
 
     On 32x32 images these are the wrong benchmark. All were checked against a second implementation, the package
-    imagecorruptions 1.1.2, except for those of elastic_transform, where it departs from the benchmark.
+    imagecorruptions 1.1.2, except for elastic_transform and frost's stride, where it departs from the benchmark.
     """
 
     gaussian_noise = (0.08, 0.12, 0.18, 0.26, 0.38)
