@@ -5,7 +5,7 @@ from math import isnan, nan, sqrt
 from typing import Any
 
 from benchmarks.results_file import Results
-from benchmarks.table import Column, Row
+from benchmarks.table import Column, Row, Table
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
@@ -21,22 +21,24 @@ def render(results: Results) -> str:
     valid, stale = results.current()
     planned = table.rows_at(results.scale)
     rows = [row for row in table.rows if row in planned or any(cell["row"] == row.name for cell in valid)]
-    lines = [render_row(row, table.columns, [c for c in valid if c["row"] == row.name]) for row in rows]
+    lines = [render_row(row, table, [c for c in valid if c["row"] == row.name]) for row in rows]
     heading = ["row"]
     for column in table.columns:
-        heading += [f"{column.name}, paper", f"{column.name}, ours", "difference"]
+        ours = f"{column.name}, ours"
+        heading += [f"{column.name}, paper", ours, "difference"] if table.has_paper_figures(column) else [ours]
     notes = [f"{row.name}: {row.note}" for row in rows if row.note]
     return "\n".join(
         [table.title, table.paper, "", *align([[*heading, "n"], *lines]), "", *notes, *about(results, valid, stale)]
     )
 
 
-def render_row(row: Row, columns: Sequence[Column], cells: Sequence[Mapping[str, Any]]) -> list[str]:
+def render_row(row: Row, table: Table, cells: Sequence[Mapping[str, Any]]) -> list[str]:
     """A row's fields; n is the number of runs."""
     fields = [row.name]
-    for column in columns:
+    for column in table.columns:
         values = [shown(column, cell) for cell in cells]
-        fields += render_figures(row.paper_figure(column), values, column.digits)
+        figures = render_figures(row.paper_figure(column), values, column.digits)
+        fields += figures if table.has_paper_figures(column) else figures[1:2]
     return [*fields, str(len(cells))]
 
 

@@ -123,6 +123,10 @@ class Table(Part):
         chosen = self.scale(scale).rows
         return [row for row in self.rows if chosen is None or row.name in chosen]
 
+    def has_paper_figures(self, column: Column) -> bool:
+        """Whether the paper has a figure in this column at all."""
+        return any(row.paper_figure(column) is not None for row in self.rows)
+
     def parts(self, scale: str, row: Row) -> list[Part]:
         """What makes a row's runs, the most special one last: it wins."""
         return [self, self.scale(scale), row, row.scales.get(scale, Part())]

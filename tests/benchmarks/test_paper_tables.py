@@ -153,6 +153,15 @@ def test_several_columns_and_an_undefined_figure(tiny, write, make, stand_in, ca
     assert "| plain | 1.00 | 0.90 | -0.10 | 0.5 | NaN | NaN | 1 |" in lines
 
 
+def test_a_column_that_the_paper_has_no_figures_for(tiny, write, make, capsys):
+    tiny["columns"] = [{"name": "acc", "metric": "test/acc"}, {"name": "again", "metric": "test/acc"}]
+    for row in tiny["rows"]:
+        row["paper"] = {"acc": 1}
+    make(write(tiny), "--seeds", 0)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "| row | acc, paper | acc, ours | difference | again, ours | n |" in lines
+
+
 def test_the_mean_of_the_last_epochs():
     columns = [Column(name="a", metric="val/acc", last_epochs=2), Column(name="b", metric="val/acc")]
     history = {"val/acc": [[0, 0.1], [1, 0.5], [3, 0.7]]}
