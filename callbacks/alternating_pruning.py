@@ -60,6 +60,7 @@ class AlternatingPruning(Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
+        self.keep, self.drops = {}, 0  # of an earlier training; a checkpoint is read after this
         name = type(self).__name__
         others = [one for one in callbacks_of(trainer) if isinstance(one, AlternatingPruning) and one is not self]
         if others:

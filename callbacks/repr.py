@@ -86,7 +86,10 @@ class RePr(AlternatingPruning):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        if stage == "fit" and self.needs_images and not trainer.limit_val_batches:
+        if stage != "fit":
+            return
+        self.seed, self.norms, self.chosen, self.old, self.pruned_history = None, {}, {}, {}, []
+        if self.needs_images and not trainer.limit_val_batches:
             raise ValueError(f"{type(self.ranking).__name__} needs validation images: set limit_val_batches above 0")
 
     @property

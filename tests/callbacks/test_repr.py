@@ -135,6 +135,15 @@ def test_phases_in_steps(tmp_path):
     assert away == ([False] * 4 + [True] * 3) * 2 + [False] * (EPOCHS * STEPS - 14)
 
 
+def test_a_second_training_begins_anew(tmp_path):
+    repr_ = RePr(**SHORT)
+    first = fit(tmp_path / "first", repr_)
+    history = repr_.pruned_history
+    second = fit(tmp_path / "second", repr_)
+    assert repr_.pruned_history == history
+    assert_same_end(first, second)
+
+
 def test_no_cycles_is_plain_training(tmp_path):
     assert_same_end(fit(tmp_path / "plain"), fit(tmp_path / "none", RePr(cycles=0)))
 
