@@ -2,8 +2,18 @@
 
 from metrics.adversarial_radius import AdversarialRadius
 from metrics.confusion import ConfusionCounts
+from metrics.corruption_error import CorruptionError, corruption_errors, relative_corruption_errors
 from metrics.fooling_rate import FoolingRate
 from metrics.interval import wilson_interval
 from metrics.tally import ClassificationTally
 
-__all__ = ["AdversarialRadius", "ClassificationTally", "ConfusionCounts", "FoolingRate", "wilson_interval"]
+__all__ = [
+    "AdversarialRadius",
+    "ClassificationTally",
+    "ConfusionCounts",
+    "CorruptionError",
+    "FoolingRate",
+    "corruption_errors",
+    "relative_corruption_errors",
+    "wilson_interval",
+]
