@@ -3,6 +3,7 @@
 from attacks.attack import Attack, AttackResult
 from attacks.attackable import attackable
 from attacks.boxes import ClipBox, MaskBox, NoBox
+from attacks.carlini_wagner import CarliniWagner
 from attacks.deepfool import DeepFool
 from attacks.fgsm import FGSM, GradientAttack
 from attacks.jsma import JSMA
@@ -16,6 +17,7 @@ __all__ = [
     "PGD",
     "Attack",
     "AttackResult",
+    "CarliniWagner",
     "ClipBox",
     "DeepFool",
     "GradientAttack",

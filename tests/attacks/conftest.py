@@ -145,9 +145,9 @@ def network(trained):
 
 @pytest.fixture(scope="session")
 def correct(digits, trained):
-    """Sixty images that the trained network has right, and their classes."""
+    """Forty images that the trained network has right, and their classes."""
     images, labels = digits[1]
     with torch.no_grad():
         right = trained(images).argmax(1) == labels
     assert right.float().mean() > 0.9
-    return images[right][:60], labels[right][:60]
+    return images[right][:40], labels[right][:40]

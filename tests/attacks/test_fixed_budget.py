@@ -159,7 +159,7 @@ def test_perturb_leaves_the_training_alone(network, correct):
         copy = type(network)().train()
         copy.load_state_dict(network.state_dict())
         optimizer = torch.optim.SGD(copy.parameters(), lr=0.1)
-        for batch in torch.arange(60).split(20):
+        for batch in torch.arange(40).split(20):
             x = correct[0][batch]
             x = attack.perturb(copy, x, correct[1][batch], generator=torch.Generator()) if attack else x
             optimizer.zero_grad()
