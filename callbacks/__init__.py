@@ -3,6 +3,8 @@
 from callbacks.adversarial_training import AdversarialTraining
 from callbacks.born_again import BornAgain
 from callbacks.channels_last import ChannelsLast
+from callbacks.corruption_baselines import AlexNet, Baseline, EarlierRun
+from callbacks.corruption_error import CorruptionError
 from callbacks.dense_sparse_dense import DenseSparseDense
 from callbacks.distillation import Distillation
 from callbacks.filter_report import FilterReport
@@ -29,13 +31,17 @@ from callbacks.sections import (
 
 __all__ = [
     "AdversarialTraining",
+    "AlexNet",
+    "Baseline",
     "Block",
     "BornAgain",
     "Card",
     "ChannelsLast",
     "Columns",
+    "CorruptionError",
     "DenseSparseDense",
     "Distillation",
+    "EarlierRun",
     "Figure",
     "FilterReport",
     "FoolingRate",
