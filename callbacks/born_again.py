@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
+from callbacks.alternating_pruning import AlternatingPruning
 from callbacks.initial_weights import redraw, state_on_cpu
 from callbacks.loss_callback import classifier
 from callbacks.sections import Cell, Section, Table
@@ -64,6 +65,7 @@ class BornAgain(Teaching):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self._check_length()
+        refuse_longer_cycles(trainer, self.epochs, self.generations)
         if not self.initial:
             self.initial = state_on_cpu(pl_module)
         if self.generation:  # the run is resumed
@@ -161,6 +163,18 @@ def refuse(trainer: Trainer) -> None:
             "EarlyStopping would end the training within a generation, and BornAgain would train no further one: "
             "leave one of them out"
         )
+
+
+def refuse_longer_cycles(trainer: Trainer, epochs: int, generations: int) -> None:
+    """Cycles of pruning must end within the first generation: the next one has an optimiser without their masks."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, AlternatingPruning) and not getattr(trainer, "fast_dev_run", False):
+            own = epochs if callback.unit == "epoch" else trainer.estimated_stepping_batches / generations
+            if callback.phases.length > own:
+                raise ValueError(
+                    f"the cycles of {type(callback).__name__} take {callback.phases.length} {callback.unit}s, but a "
+                    f"generation of BornAgain has {own:.0f}: shorten them, so that they end within the first generation"
+                )
 
 
 def scorer(pl_module: LightningModule) -> nn.Module:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, Learn
 from lightning.pytorch.loggers import CSVLogger
 from torch.nn import functional as F
 
-from callbacks import BornAgain, Report
+from callbacks import BornAgain, Report, RePr
 from callbacks.initial_weights import redraw
 from cli.checkpoint_io import AtomicCheckpointIO
 from datamodules import Digits
@@ -274,6 +274,18 @@ def test_bad_combinations_are_refused_in_one_sentence(tmp_path):
         born(tmp_path, max_steps=3)
     with pytest.raises(ValueError, match="BornAgain takes part in the loss of a Classifier"):
         BornAgain().setup(None, LightningModule(), "fit")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+def test_cycles_of_pruning_must_end_within_the_first_generation(unit, order, tmp_path):
+    length = 1 if unit == "epoch" else STEPS
+    pair = [RePr(40, length, length // STEPS or 1, 1, unit=unit), BornAgain(2)]
+    trainer = fit(tmp_path, *pair[::order], max_epochs=3)
+    assert trainer.current_epoch == 6
+    longer = [RePr(40, length, 2 * length, 1, unit=unit), BornAgain(2)]
+    with pytest.raises(ValueError, match="RePr"):
+        fit(tmp_path, *longer[::order], max_epochs=LENGTH)
 
 
 def test_another_length_is_refused_on_resuming(tmp_path):
