@@ -52,8 +52,8 @@ class Comparison:
             return ""
         names = [name for name, value in zip(self.trial.corruptions, self.relative.tolist()) if value != value]
         return (
-            f"no relative MCE: {', '.join(names)} adds nothing to the baseline's clean error, so that the ratio means "
-            "nothing; take more images or a better baseline, or leave it out of corruptions"
+            f"no relative MCE: nothing is added to the baseline's clean error by {', '.join(names)}, so that "
+            "the ratio means nothing; take more images or a better baseline, or leave it out of corruptions"
         )
 
     def figures(self) -> dict[str, float]:

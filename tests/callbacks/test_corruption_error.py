@@ -176,7 +176,7 @@ def test_what_allows_no_ratio_is_said():
     assert comparison.figures()["mce"] == 100
     assert np.isnan(comparison.figures()["relative_mce"])
     section = corruption_section(comparison, None)
-    assert "no relative MCE: contrast adds nothing to the baseline" in section.blocks[0].text
+    assert "clean error by contrast, so that the ratio means nothing" in section.blocks[0].text
     assert [card.label for card in section.cards] == ["Mean error under corruption", "MCE"]
 
 
