@@ -1,0 +1,93 @@
+"""Networks that one perturbation is meant for, and whom it fools."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor
+
+from attacks.attack import Model, exact
+from attacks.attackable import attackable
+from attacks.boxes import Box, NoBox
+from attacks.checks import check_images, check_pixels
+from attacks.victim import Victim
+
+
+class Panel:
+    """Networks with their own predictions of clean images, which are computed once.
+
+    Args:
+        networks: from images in [0, 1] to class scores (N, num_classes), all for images of one size.
+        images: (N, C, H, W) in [0, 1].
+        box: ``NoBox`` tests x + v as it is, ``ClipBox`` cuts it to [0, 1] first.
+        batch_size: images per forward pass.
+    """
+
+    def __init__(self, networks: Sequence[Model], images: Tensor, box: Box, batch_size: int) -> None:
+        self.networks, self.images, self.box, self.batch_size = networks, exact(images), box, batch_size
+        self.victims = [Victim(network, images) for network in networks]
+        self.clean = [self._clean(place) for place in range(len(networks))]  # of (N,) each
+
+    def perturbed(self, index: Tensor, perturbation: Tensor) -> Tensor:
+        """The images of this index (n,) under a perturbation (C, H, W)."""
+        return self.box.place(self.images[index] + perturbation)
+
+    def fooled(self, network: int, index: Tensor, perturbation: Tensor) -> Tensor:
+        """Which images (n,) of this index get another prediction from a network than without the perturbation."""
+        parts = [
+            self.victims[network].look(self.perturbed(part, perturbation), part).argmax(1)
+            for part in index.split(self.batch_size)
+        ]
+        return torch.cat(parts) != self.clean[network][index]
+
+    def rates(self, perturbation: Tensor) -> Tensor:
+        """The fooling rate of each network over all images, (networks,)."""
+        everyone = torch.arange(len(self.images), device=self.images.device)
+        fooled = [self.fooled(network, everyone, perturbation) for network in range(len(self.networks))]
+        return torch.stack(fooled).double().mean(1)
+
+    def _clean(self, network: int) -> Tensor:
+        owners = torch.arange(len(self.images), device=self.images.device)
+        try:
+            parts = [
+                self.victims[network].look(self.images[part], part).argmax(1) for part in owners.split(self.batch_size)
+            ]
+        except RuntimeError as error:
+            raise ValueError(
+                f"networks[{network}] does not take images of shape {tuple(self.images.shape[1:])}: one perturbation "
+                f"needs networks of one input size, so put a resize before this one ({error})"
+            ) from error
+        return torch.cat(parts)
+
+
+@contextmanager
+def panel(networks: Sequence[Model], images: Tensor, box: Box | None = None, batch_size: int = 64) -> Iterator[Panel]:
+    """All networks ready to be attacked, and as they were afterwards."""
+    check_images(images)
+    check_pixels(images)
+    if not len(images) or not len(networks):
+        raise ValueError(f"{len(images)} images and {len(networks)} networks: give at least one of each")
+    with ExitStack() as stack:
+        for network in networks:
+            (images,) = stack.enter_context(attackable(network, images))
+        yield Panel(networks, images, box or NoBox(), batch_size)
+
+
+def fooling_rates(
+    networks: Sequence[Model], images: Tensor, perturbation: Tensor, box: Box | None = None, batch_size: int = 64
+) -> Tensor:
+    """The share of images whose prediction a perturbation changes, for every network (networks,); no label counts.
+
+    Args:
+        networks: from images in [0, 1] to class scores (N, num_classes).
+        images: (N, C, H, W) in [0, 1].
+        perturbation: (C, H, W) in pixels scaled to [0, 1].
+        box: ``NoBox`` (default) for x + v as in the published code, ``ClipBox`` for pictures that can be shown.
+        batch_size: images per forward pass.
+    """
+    if perturbation.shape != images.shape[1:]:
+        raise ValueError(
+            f"the perturbation has shape {tuple(perturbation.shape)}, the images {tuple(images.shape[1:])}: resize one"
+        )
+    with panel(networks, images, box, batch_size) as jury:
+        return jury.rates(perturbation.to(jury.images))
