@@ -168,9 +168,7 @@ def test_refuses_impossible_options(make, words):
 
 
 def test_refuses_to_attack_twice(tmp_path):
-    with pytest.raises(
-        ValueError, match="AdversarialTraining and FreeAdversarialTraining would both attack"
-    ):
+    with pytest.raises(ValueError, match="AdversarialTraining and FreeAdversarialTraining would both attack"):
         fit(tmp_path, AdversarialTraining(), FreeAdversarialTraining())
 
 
