@@ -8,6 +8,7 @@ from attacks.deepfool import DeepFool
 from attacks.fgsm import FGSM, GradientAttack
 from attacks.interpolation import interpolate, scan
 from attacks.jsma import JSMA
+from attacks.lbfgs import LBFGS
 from attacks.panel import fooling_rates
 from attacks.perturbation_files import load_perturbation, save_perturbation
 from attacks.pgd import IGSM, PGD
@@ -20,6 +21,7 @@ __all__ = [
     "FGSM",
     "IGSM",
     "JSMA",
+    "LBFGS",
     "PGD",
     "Alternate",
     "Attack",

@@ -38,7 +38,7 @@ class Descent(Rows):
     places: Tensor
 
 
-class CarliniWagner(PenaltySearch):
+class CarliniWagner(PenaltySearch[Case]):
     """Minimum-norm attack: squared L2 distance + c × what a margin lacks, minimised by Adam for several c.
 
     Carlini and Wagner 2017, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section VI.A,
@@ -71,6 +71,9 @@ class CarliniWagner(PenaltySearch):
         check_above(self, 0, learning_rate=learning_rate, initial_c=initial_c, guard=guard)
         self.confidence, self.steps, self.learning_rate = confidence, steps, learning_rate
         self.searches, self.initial_c, self.guard = searches, initial_c, guard
+
+    def depart(self, case: Case, scores: Tensor) -> Case:
+        return case
 
     def minimise(self, victim: Victim, case: Case, c: Tensor, found: Found) -> Tensor:
         state, succeeded = self._start(case, c), torch.zeros_like(c, dtype=torch.bool)

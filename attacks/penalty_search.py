@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,7 +34,10 @@ class Bracket(Rows):
         return Bracket(torch.where(upper.isfinite(), (lower + upper) / 2, 10 * self.c), lower, upper)
 
 
-class PenaltySearch(Attack):
+C = TypeVar("C", bound=Case)
+
+
+class PenaltySearch(Attack, Generic[C]):
     """Minimises squared distance + c × loss for several c; the nearest point that was ever met is kept.
 
     A larger c weighs fooling more and distance less, so the smallest that succeeds is bracketed and bisected, for each
@@ -50,7 +54,7 @@ class PenaltySearch(Attack):
     confidence: float = 0.0
 
     @abstractmethod
-    def minimise(self, victim: Victim, case: Case, c: Tensor, found: Found) -> Tensor:
+    def minimise(self, victim: Victim, case: C, c: Tensor, found: Found) -> Tensor:
         """Offer what is met on the way to a minimum; gives whether anything was good enough, (n,).
 
         Args:
@@ -60,17 +64,22 @@ class PenaltySearch(Attack):
             found: where points are offered.
         """
 
-    def depart(self, case: Case, scores: Tensor) -> Case:
-        """Who is searched for: the images themselves, or several aims for each."""
-        return case
+    @abstractmethod
+    def depart(self, case: Case, scores: Tensor) -> C:
+        """Who is searched for: the images themselves, or each with several aims.
+
+        Args:
+            case: images that are not fooled yet.
+            scores: of the clean images, (n, num_classes).
+        """
 
     def search(self, case: Case, first: Trace, found: Found, draws: Draws) -> None:
         pending = ~case.goal.reached(first.scores)
-        case = self.depart(case[pending], first.scores.detach()[pending])
-        zeros = torch.zeros(len(case.owners), dtype=case.images.dtype, device=case.images.device)
+        searched = self.depart(case[pending], first.scores.detach()[pending])
+        zeros = searched.images.new_zeros(len(searched.owners))
         bracket = Bracket(zeros + self.initial_c, zeros, zeros + torch.inf)
         for _ in range(self.searches if len(zeros) else 0):
-            bracket = bracket.narrower(self.minimise(first.victim, case, bracket.c, found))
+            bracket = bracket.narrower(self.minimise(first.victim, searched, bracket.c, found))
 
     def offer(self, case: Case, points: Tensor, scores: Tensor, found: Found) -> Tensor:
         """Offer points by their distance; gives which of them are good enough, (n,)."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import FGSM, IGSM, JSMA, PGD, Attack, CarliniWagner, DeepFool, GradientAttack, MaskBox, Singles
+from attacks import FGSM, IGSM, JSMA, LBFGS, PGD, Attack, CarliniWagner, DeepFool, GradientAttack, MaskBox, Singles
 from attacks.norms import L2, Linf
 from attacks.stops import OnSuccess
 
@@ -41,6 +41,7 @@ MINIMUM = [
     Row("deepfool_linf", DeepFool("linf"), Linf(), (0.99, 0.9)),
     Row("deepfool_mask", DeepFool(box=MaskBox(), candidates=4), L2(), (0.99, 0.9)),
     Row("carlini_wagner", CarliniWagner(0, 40, 0.08, 3, 1.0), L2(), (0.99, 0.95)),
+    Row("lbfgs", LBFGS(steps=20, searches=4), L2(), (0.99, 0.95)),
     Row("jsma_pairs", JSMA(gamma=0.5, candidates=4), L2(), (0.9, 0.6)),
     Row("jsma_singles", JSMA(gamma=0.5, saliency=Singles(), candidates=3), L2(), (0.7, 0.25)),
 ]
