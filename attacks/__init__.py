@@ -1,4 +1,14 @@
-"""An adversary changes the input."""
+"""An adversary changes the input.
+
+Attacks are configured once and called on any model from images in [0, 1] to class scores::
+
+    result = PGD("linf", eps=8 / 255, steps=20, restarts=2, stop="success")(network, images, labels)
+    robust_accuracy = (~result.success & ~result.already).float().mean()
+    nearest = DeepFool("l2")(network, images)  # away from the network's own predictions
+    distances = (nearest.images - images).flatten(1).norm(dim=1)[nearest.success]
+    hit = CarliniWagner(confidence=1.0)(network, images, labels, targets=targets).success
+    harder = PGD(eps=8 / 255, steps=7).perturb(network, images, labels, generator=generator)  # in a training step
+"""
 
 from attacks.attack import Attack, AttackResult
 from attacks.attackable import attackable
@@ -9,18 +19,21 @@ from attacks.fgsm import FGSM, GradientAttack
 from attacks.interpolation import interpolate, scan
 from attacks.jsma import JSMA
 from attacks.lbfgs import LBFGS
+from attacks.norms import L2, Linf
 from attacks.panel import fooling_rates
 from attacks.perturbation_files import load_perturbation, save_perturbation
 from attacks.pgd import IGSM, PGD
 from attacks.projections import Nearest, PrintedFormula
 from attacks.saliency import Pairs, Singles
 from attacks.schedules import Alternate, EveryNetwork, Single
+from attacks.stops import Never, OnSuccess
 from attacks.universal import UniversalPerturbation, UniversalResult
 
 __all__ = [
     "FGSM",
     "IGSM",
     "JSMA",
+    "L2",
     "LBFGS",
     "PGD",
     "Alternate",
@@ -31,9 +44,12 @@ __all__ = [
     "DeepFool",
     "EveryNetwork",
     "GradientAttack",
+    "Linf",
     "MaskBox",
     "Nearest",
+    "Never",
     "NoBox",
+    "OnSuccess",
     "Pairs",
     "PrintedFormula",
     "Single",

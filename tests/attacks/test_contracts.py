@@ -278,6 +278,33 @@ def test_a_constant_added_to_all_logits_changes_nothing(row, network, correct):
 
 
 @table(ROWS)
+def test_the_order_of_classes_does_not_matter(row, network, correct):
+    network, images, labels = network.double(), correct[0][:10].double(), correct[1][:10]
+    order = torch.tensor([3, 1, 9, 0, 7, 5, 2, 8, 6, 4])
+    plain = row.attack(network, images, labels)
+    permuted = row.attack(lambda x: network(x)[:, order], images, order.argsort()[labels])
+    torch.testing.assert_close(permuted.images, plain.images, rtol=0, atol=1e-6)
+
+
+@table(ROWS)
+def test_channels_last_changes_nothing(row, affine):
+    model, images = affine(shape=(3, 6, 5)), torch.rand(8, 3, 6, 5, dtype=torch.float64)
+    plain = row.attack(model, images)
+    last = row.attack(model, images.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(last.images, plain.images, rtol=0, atol=1e-9)
+
+
+@table(ROWS)
+def test_float32_is_enough(row, network, correct):
+    images, labels = correct
+    single = row.attack(network, images, labels)
+    double = row.attack(network.double(), images.double(), labels)
+    assert (single.success == double.success).float().mean() >= 0.95
+    sizes = [row.norm.size(result.images - images).mean() for result in (single, double)]
+    assert sizes[0] == pytest.approx(float(sizes[1]), rel=0.02)
+
+
+@table(ROWS)
 @pytest.mark.parametrize(("classes", "shape"), [(2, (1, 4, 4)), (3, (3, 5, 4))])
 def test_few_classes_and_any_channels(row, affine, classes, shape):
     model = affine(classes, shape, dtype=torch.float32)
