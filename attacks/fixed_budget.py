@@ -44,13 +44,8 @@ class FixedBudget(Attack):
         self.norm, self.stop = norm_of(norm), stop_of(stop)
         self.eps, self.step, self.steps = eps, step, steps
         self.starts_clean, self.restarts = not random_start, restarts
-        check_at_least(self, 0, eps=eps, step=step)
+        self._check_budget()
         check_at_least(self, 1, steps=steps, restarts=restarts)
-        if eps > self.norm.largest:
-            raise ValueError(
-                f"{type(self).__name__}: eps={eps} is more than the whole range of pixels, which is scaled to [0, 1]: "
-                f"write {eps:g}/255 as {eps / 255:.4g}"
-            )
         if restarts > 1 and not random_start:
             raise ValueError(
                 f"{type(self).__name__}: restarts={restarts} would repeat one path from the clean image: "
@@ -62,6 +57,7 @@ class FixedBudget(Attack):
         other = copy.copy(self)
         other.eps = eps
         other.step = self.step * eps / self.eps if self.eps else self.step
+        other._check_budget()
         return other
 
     def perturb(
@@ -111,6 +107,14 @@ class FixedBudget(Attack):
             self._offer(case, points, scores, found)
             finished = self.stop.finished(case.goal, scores)
             case = case if finished is None else case[~finished]
+
+    def _check_budget(self) -> None:
+        check_at_least(self, 0, eps=self.eps, step=self.step)
+        if self.eps > self.norm.largest:
+            raise ValueError(
+                f"{type(self).__name__}: eps={self.eps} is more than the whole range of pixels, which is scaled to "
+                f"[0, 1]: write {self.eps:g}/255 as {self.eps / 255:.4g}"
+            )
 
     def _start(self, clean: Tensor, draws: Draws, restart: int) -> Tensor:
         """Where the steps begin."""

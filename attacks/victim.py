@@ -63,6 +63,8 @@ class Trace:
     def keep(self, wanted: Tensor, backwards: int = 1) -> "Trace":
         """Only the wanted points, in the cheaper way: drag the rest along, or run the wanted ones once more.
 
+        This trace is not to be used any more.
+
         A gradient of the input alone takes about as long as a forward pass (1.0 to 1.1 times on a ResNet-20).
 
         Args:
@@ -75,6 +77,7 @@ class Trace:
         kept = index if self.kept is None else self.kept[index]
         dragged = len(self.inputs) - len(kept)
         if backwards * dragged > len(kept) > 0:
+            self.scores = self.scores.detach()  # frees the memory of this pass before that of another is needed
             return self.victim.trace(self.inputs.detach()[kept], self.owners[kept])
         return replace(self, scores=self.scores[index], kept=kept)
 

@@ -193,6 +193,8 @@ def test_another_budget():
     half = attack.at(0.05)
     assert (half.eps, half.step, half.steps) == (0.05, 0.01, 10)
     assert (attack.eps, attack.step) == (0.1, 0.02)
+    with pytest.raises(ValueError, match="PGD: eps=16 is more than the whole range"):
+        attack.at(16)
 
 
 def test_names_stand_for_objects():
