@@ -144,7 +144,11 @@ def robust_accuracy(callback, epochs=8, eps=0.08, seed=0):
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     data = Digits(batch_size=64)
     trainer = Trainer(
-        accelerator="cpu", max_epochs=epochs, enable_model_summary=False, callbacks=[callback] if callback else [], **quiet
+        accelerator="cpu",
+        max_epochs=epochs,
+        enable_model_summary=False,
+        callbacks=[callback] if callback else [],
+        **quiet,
     )
     trainer.fit(model, data)
     data.setup("test")
