@@ -13,7 +13,7 @@ from attacks.rows import Rows, column, narrow
 from attacks.victim import Trace, Victim
 
 CHECKS = 10  # how often in a search it is looked whether an image has settled, as in the authors' code
-LEAST = 25  # but not after fewer steps: Adam overshoots at first, and its loss comes down in waves
+LEAST = 40  # but not after fewer steps: Adam overshoots at first, and its loss comes down in waves
 SETTLED = 0.9999  # the mean loss has not even fallen to this share of what it was before, as in the authors' code
 
 
