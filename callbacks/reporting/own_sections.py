@@ -133,8 +133,8 @@ def date(record: Record, stage: str) -> str:
 
 
 def interval(name: str, value: Cell, images: int) -> str:
-    """The interval of a rate in words; nothing for anything else."""
-    if name.rpartition("/")[2] not in RATES or not isinstance(value, float) or isnan(value):
+    """The interval of a rate over all images in words; nothing for anything else, such as what a plug-in has logged."""
+    if name.partition("/")[2] not in RATES or not isinstance(value, float) or isnan(value):
         return ""
     low, high = wilson_interval(value, images)
     return f"{low:.4f}\u00a0to\u00a0{high:.4f}"
