@@ -24,7 +24,7 @@ class FoolingRate(Callback):
 
     Args:
         attacks: PGD in the L∞ ball of 8/255 with 10 steps by default.
-        images: so many test images are attacked, the first ones; 0 takes all.
+        images: so many test images are attacked, the first ones of each rank; 0 takes all.
         budgets: at which attacks with a fixed budget are tried, too, rising, in pixels scaled to [0, 1].
         samples: how many fooled images are shown for each attack.
     """
