@@ -52,6 +52,12 @@ class Cell:
         return Path("runs") / self.name / f"recipe-{self.recipe}"
 
     @property
+    def checkpoints(self) -> list[str]:
+        """All weights that are tested; the table's come last, so that the run folder shows those."""
+        others = {column.checkpoint for column in self.columns if column.checkpoint and self.row.fit}
+        return [*sorted(others - {self.checkpoint}), self.checkpoint]
+
+    @property
     def label(self) -> str:
         """For messages."""
         return f"{self.row.name}, seed {self.seed}"
@@ -104,8 +110,10 @@ def make_cell(cell: Cell, run: Runner) -> dict[str, Any]:
     write_options(cell)
     if cell.row.fit and not finished(cell, "fit"):
         command(cell, "fit", run)
-    if not finished(cell, "test"):
-        command(cell, "test", run)
+    for checkpoint in cell.checkpoints:
+        if not kept_test(cell, checkpoint).is_file():
+            command(cell, "test", run, checkpoint)
+            kept_test(cell, checkpoint).write_text(json.dumps(record(cell)["test"]), encoding="utf-8")
     return collect(cell)
 
 
@@ -115,19 +123,24 @@ def write_options(cell: Cell) -> None:
     (cell.folder / "recipe.yaml").write_text(yaml.safe_dump(cell.options, sort_keys=False), encoding="utf-8")
 
 
-def command(cell: Cell, stage: str, run: Runner) -> None:
-    """Run one command; its output is added to ``commands.log`` in the run folder."""
+def kept_test(cell: Cell, checkpoint: str) -> Path:
+    """Where the figures of a test with these weights are kept, since the next test replaces the run's own."""
+    return cell.folder / f"test-{checkpoint}.json"
+
+
+def command(cell: Cell, stage: str, run: Runner, checkpoint: str = "last") -> None:
+    """Run one command from a checkpoint; its output is added to ``commands.log`` in the run folder."""
     log = cell.folder / "commands.log"
-    status = run(arguments(cell, stage), log)
+    status = run(arguments(cell, stage, checkpoint), log)
     if status or not finished(cell, stage):
         raise CellError(f"{stage} ended with status {status} and without a result: {last_line(log)} (all in {log})")
 
 
-def arguments(cell: Cell, stage: str) -> list[str]:
+def arguments(cell: Cell, stage: str, checkpoint: str) -> list[str]:
     """The words after ``main.py``."""
     files = [word for path in (*cell.configs, cell.folder / "recipe.yaml") for word in ("-c", shorten(path))]
     folder = ["--name", cell.name, f"--trainer.logger.init_args.version={cell.folder.name}"]
-    start = cell.folder / "checkpoints" / f"{'last' if stage == 'fit' else cell.checkpoint}.ckpt"
+    start = cell.folder / "checkpoints" / f"{checkpoint}.ckpt"
     needed = start.is_file() if stage == "fit" else cell.row.fit
     return [stage, *files, *folder, *(["--ckpt_path", str(start)] if needed else [])]
 
@@ -169,7 +182,7 @@ def collect(cell: Cell) -> dict[str, Any]:
     """What a finished run gave."""
     found = record(cell)
     about = found["environment"]
-    metrics = found["test"] | means_of_last_epochs(cell.columns, found.get("history", {}))
+    metrics = tested(cell) | means_of_last_epochs(cell.columns, found.get("history", {}))
     for column in cell.columns:
         if column.key not in metrics:
             hint = nearest(column.key, metrics) or f"; it gave {', '.join(metrics)}"
@@ -185,6 +198,15 @@ def collect(cell: Cell) -> dict[str, Any]:
         "code": about["test"]["code"],
         "environment": {name: about["test"][name] for name in ("hardware", "versions")},
     }
+
+
+def tested(cell: Cell) -> dict[str, float]:
+    """What the tests gave: all figures of the table's own weights, and of others those of the columns that ask."""
+    figures = {name: json.loads(kept_test(cell, name).read_text(encoding="utf-8")) for name in cell.checkpoints}
+    own: dict[str, float] = figures[cell.checkpoint]
+    asked = [column for column in cell.columns if column.checkpoint in figures]
+    found = {column.key: figures[str(column.checkpoint)].get(column.metric) for column in asked}
+    return own | {key: value for key, value in found.items() if value is not None}
 
 
 def means_of_last_epochs(

@@ -30,6 +30,7 @@ class Column:
         digits: shown behind the decimal point.
         last_epochs: for a metric that training logs, such as ``val/acc``: its mean over the last so many epochs of the
             training; None takes the metric of the test.
+        checkpoint: weights that are tested for this column, ``best`` or ``last``; None takes the table's.
     """
 
     name: str
@@ -38,11 +39,14 @@ class Column:
     percent: bool = False
     digits: int = 2
     last_epochs: int | None = None
+    checkpoint: str | None = None
 
     @property
     def key(self) -> str:
         """What a result keeps the figure under."""
-        return self.metric if self.last_epochs is None else f"{self.metric}, last {self.last_epochs} epochs"
+        if self.last_epochs is not None:
+            return f"{self.metric}, last {self.last_epochs} epochs"
+        return self.metric if self.checkpoint is None else f"{self.metric}, {self.checkpoint} checkpoint"
 
     def shown(self, value: float) -> float:
         """A metric's value in the column's unit, which is the paper's."""

@@ -98,6 +98,8 @@ def check(table: Table) -> None:
     if table.checkpoint not in ("best", "last"):
         raise ValueError(f"checkpoint must be best or last, but is {table.checkpoint}")
     for column in table.columns:
+        if column.checkpoint not in (None, "best", "last"):
+            raise ValueError(f"column {column.name} has checkpoint={column.checkpoint}: it must be best or last")
         if column.last_epochs is not None and column.last_epochs < 1:
             raise ValueError(f"column {column.name} has last_epochs={column.last_epochs}: it must be at least 1")
     for row in table.rows:

@@ -105,6 +105,21 @@ def test_a_metric_that_the_test_does_not_give_is_named(tiny, write, make, capsys
     assert "the test gave no test/accu; did you mean test/acc?" in capsys.readouterr().err
 
 
+def test_a_column_of_other_weights(tiny, write, make, stand_in, tmp_path):
+    tiny["checkpoint"] = "last"
+    tiny["columns"].append({"name": "best epoch", "metric": "test/acc", "checkpoint": "best"})
+    tiny["rows"][0]["paper"] = {"error": 8.75}
+    stand_in.obstacles = {("test", "plain-seed1"): KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        make(write(tiny), "--rows", "plain")
+    assert [stage for stage, *_ in stand_in.calls] == ["fit", "test", "test", "fit", "test"]
+    make(write(tiny), "--rows", "plain")
+    assert [stage for stage, *_ in stand_in.calls] == ["test", "test"]
+    found = [cell["metrics"] for cell in results(tmp_path)["cells"]]
+    assert [one["test/acc"] for one in found] == pytest.approx([0.85, 0.75])
+    assert [one["test/acc, best checkpoint"] for one in found] == pytest.approx([0.9, 0.8])
+
+
 def test_rows_that_are_only_tested(tiny, write, make, stand_in):
     tiny["rows"][0]["fit"] = False
     assert make(write(tiny), "--rows", "plain", "--seeds", 0) == 0

@@ -47,6 +47,7 @@ def change(content, place, value):
         (["scales", "small", "seeds"], [True], r"scales.small.seeds\[0\] must be a whole number, but is True"),
         (["configs"], "configs/data/digits.yaml", r"configs must be a list"),
         (["checkpoint"], "newest", r"checkpoint must be best or last, but is newest"),
+        (["columns", 0, "checkpoint"], "newest", r"column error has checkpoint=newest: it must be best or last"),
         (
             ["configs", 0],
             "configs/data/digit.yaml",
@@ -110,5 +111,5 @@ def test_shipped_tables_can_be_run(path, scale, capsys):
         cell = plan_cell(table, scale, row, 0, table.data, {})
         write_options(cell)
         with pytest.raises(SystemExit) as left:  # after printing
-            main([*arguments(cell, "fit"), "--print_config"])
+            main([*arguments(cell, "fit", "last"), "--print_config"])
         assert left.value.code == 0, capsys.readouterr().err
