@@ -82,8 +82,7 @@ def about(results: Results, valid: Sequence[Mapping[str, Any]], stale: Sequence[
     lines = [f"Scale {results.scale}: {content['note']}", f"Data: {content['data']}"]
     if content["set"]:
         lines.append("Set besides: " + ", ".join(f"{name}={value}" for name, value in content["set"].items()))
-    used = sorted({cell["environment"] for cell in valid})
-    lines += [describe_environment(content["environments"][index]) for index in used]
+    lines += dict.fromkeys(describe_environment(cell["environment"]) for cell in valid)
     lines.append(describe_runs(valid))
     return lines + describe_stale(stale)
 

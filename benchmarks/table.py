@@ -78,6 +78,8 @@ class Row(Part):
             null where the paper has none.
         scales: configs and overrides of this row at one scale only.
         fit: whether the row is trained; otherwise it is only tested, with the weights that its overrides name.
+        same_as: the row of another table of this paper whose runs these are, such as ``table_5_1: Standard``; it is run
+            there, and shown here where both tables were run on the same data.
         note: a remark, printed below the table.
     """
 
@@ -85,7 +87,13 @@ class Row(Part):
     paper: dict[str, float | None] | float | None
     scales: dict[str, Part] = field(default_factory=dict)
     fit: bool = True
+    same_as: str = ""
     note: str = ""
+
+    def elsewhere(self, path: Path) -> tuple[Path, str]:
+        """The file of the table that ``same_as`` names, beside this row's own, and the row there."""
+        table, _, row = self.same_as.partition(": ")
+        return path.with_name(f"{table}.yaml"), row
 
     def paper_figure(self, column: Column) -> float | None:
         """What the paper says."""

@@ -120,6 +120,25 @@ def test_a_column_of_other_weights(tiny, write, make, stand_in, tmp_path):
     assert [one["test/acc, best checkpoint"] for one in found] == pytest.approx([0.9, 0.8])
 
 
+def test_a_row_that_is_run_for_another_table(tiny, write, make, stand_in, capsys):
+    first = write(tiny)
+    make(first)
+    second = first.with_name("table_2.yaml")
+    tiny["rows"][0] = {"name": "as before", "paper": 8.0, "same_as": "table_1: plain"}
+    tiny["rows"][1]["name"] = "smoother"
+    write(tiny).rename(second)
+    write(tiny | {"rows": [{"name": "plain", "paper": 8.75}]})
+    make(second)
+    assert {cell for _, cell, _ in stand_in.calls} == {"smoother-seed0", "smoother-seed1"}
+    printed = capsys.readouterr().out
+    assert "as before is run for another table, table_1: plain" in printed
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert "| as before | 8.00 | 15.00 ± 7.07 | +7.00 | 2 |" in lines
+    make(second, "--data-note", "Digits, blurred")  # other data are not mixed
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "| as before | 8.00 | – | – | 0 |" in lines
+
+
 def test_rows_that_are_only_tested(tiny, write, make, stand_in):
     tiny["rows"][0]["fit"] = False
     assert make(write(tiny), "--rows", "plain", "--seeds", 0) == 0
