@@ -169,19 +169,21 @@ def _distances_of(keys: Tensor) -> Tensor:
 def _squared_distances(queries: Tensor, points: Tensor) -> Tensor:
     """Correct to single precision, of queries (..., N, d) to points (..., m, d): (..., N, m)."""
     mode = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(queries.double(), points.double(), compute_mode=mode).square().float()
+    distances: Tensor = torch.cdist(queries.double(), points.double(), compute_mode=mode)
+    return distances.square().float()
 
 
 def _rounding(queries: Tensor, points: Tensor) -> Tensor:
     """By how much squared distances (N,) from scalar products in single precision may be wrong."""
-    longest = queries.double().norm(dim=1) + points.double().norm(dim=1).max()
+    longest: Tensor = queries.double().norm(dim=1) + points.double().norm(dim=1).max()
     return (torch.finfo(torch.float32).eps / 2 * (8 + points.shape[1]) * longest.square()).float()
 
 
 def _portions(rows: Tensor, numbers: int) -> tuple[Tensor, ...]:
     """Parts of the rows, for each of which so many numbers are computed."""
     most = PORTION.get(rows.device.type, PORTION["cpu"])
-    return rows.split(max(1, most // max(1, numbers)))
+    parts: tuple[Tensor, ...] = rows.split(max(1, most // max(1, numbers)))
+    return parts
 
 
 @contextmanager

@@ -110,7 +110,7 @@ class Readout(nn.Module, ABC):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         self.memory = {name: fn(tensor) for name, tensor in self.memory.items()}
-        return super()._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
 
 class Weights(ABC):
