@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -80,10 +81,30 @@ def plan_cell(table: Table, scale: str, row: Row, seed: int, data: str, extra: M
     for overrides in (*(part.overrides for part in parts), extra, {"seed_everything": seed}):
         for name, value in overrides.items():
             put(options, name, value)
+    options = with_runs(options, lambda name: plan_cell(table, scale, earlier(table, row, name), seed, data, extra))
     contents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "configs/trainer.yaml", *configs)]
     name = f"papers/{table.path.parent.name}-{table.path.stem}/{scale}/{slug(row.name)}-seed{seed}"
     recipe = digits([contents, options, scale, data, row.fit, table.checkpoint])
     return Cell(row, seed, configs, options, table.columns, table.checkpoint, name, recipe)
+
+
+def with_runs(value: Any, find: Callable[[str], Cell]) -> Any:
+    """Options with the run folder of a row's cell in place of each ``${run_of:ROW}``."""
+    if isinstance(value, dict):
+        return {key: with_runs(item, find) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_runs(item, find) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"\$\{run_of:([^}]*)\}", lambda found: str(find(found[1].strip()).folder), value)
+    return value
+
+
+def earlier(table: Table, row: Row, name: str) -> Row:
+    """The row of this name that is run before another one."""
+    before = {other.name: other for other in table.rows[: table.rows.index(row)]}
+    if name not in before:
+        raise ValueError(f"{table.path}: row {row.name} asks for the run of {name}, which is no row above it")
+    return before[name]
 
 
 def put(options: dict[str, Any], name: str, value: Any) -> None:
@@ -184,7 +205,7 @@ def collect(cell: Cell) -> dict[str, Any]:
     about = found["environment"]
     metrics = tested(cell) | means_of_last_epochs(cell.columns, found.get("history", {}))
     for column in cell.columns:
-        if column.key not in metrics:
+        if column.key not in metrics and not column.optional:
             hint = nearest(column.key, metrics) or f"; it gave {', '.join(metrics)}"
             raise CellError(f"the test gave no {column.key}{hint}")
     return {

@@ -36,7 +36,8 @@ def render_row(row: Row, table: Table, cells: Sequence[Mapping[str, Any]]) -> li
     """A row's fields; n is the number of runs."""
     fields = [row.name]
     for column in table.columns:
-        values = [shown(column, cell) for cell in cells]
+        there = [cell for cell in cells if column.key in cell["metrics"] or not column.optional]
+        values = [shown(column, cell) for cell in there]
         figures = render_figures(row.paper_figure(column), values, column.digits)
         fields += figures if table.has_paper_figures(column) else figures[1:2]
     return [*fields, str(len(cells))]

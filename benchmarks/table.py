@@ -11,7 +11,8 @@ class Part:
 
     Attributes:
         configs: config files, seen from the project's folder, in order.
-        overrides: options by their dotted names, such as ``trainer.max_epochs``; values as in a config file.
+        overrides: options by their dotted names, such as ``trainer.max_epochs``; values as in a config file, and
+            ``${run_of:ROW}`` for the run folder of an earlier row with the same seed.
     """
 
     configs: list[str] = field(default_factory=list)
@@ -28,6 +29,7 @@ class Column:
         error: show one minus the metric, which is a rate.
         percent: show it times 100.
         digits: shown behind the decimal point.
+        optional: whether a row may lack it, which shows as a dash.
         last_epochs: for a metric that training logs, such as ``val/acc``: its mean over the last so many epochs of the
             training; None takes the metric of the test.
         checkpoint: weights that are tested for this column, ``best`` or ``last``; None takes the table's.
@@ -38,6 +40,7 @@ class Column:
     error: bool = False
     percent: bool = False
     digits: int = 2
+    optional: bool = False
     last_epochs: int | None = None
     checkpoint: str | None = None
 

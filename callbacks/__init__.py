@@ -7,6 +7,8 @@ from callbacks.corruption_baselines import AlexNet, Baseline, EarlierRun
 from callbacks.corruption_error import CorruptionError
 from callbacks.dense_sparse_dense import DenseSparseDense
 from callbacks.distillation import Distillation
+from callbacks.embedding_plot import EmbeddingPlot
+from callbacks.embedding_readouts import EmbeddingReadouts
 from callbacks.filter_report import FilterReport
 from callbacks.fooling_rate import FoolingRate
 from callbacks.free_adversarial_training import FreeAdversarialTraining
@@ -42,6 +44,8 @@ __all__ = [
     "DenseSparseDense",
     "Distillation",
     "EarlierRun",
+    "EmbeddingPlot",
+    "EmbeddingReadouts",
     "Figure",
     "FilterReport",
     "FoolingRate",

@@ -79,15 +79,27 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> EpochLoader:
         """Shuffled, augmented and shared by the ranks."""
-        return self._loader("train", self.batch_size, shuffle=True, augmentations=self.augmentations)
+        return self._loader(self.sources["train"], self.batch_size, shuffle=True, augmentations=self.augmentations)
 
     def val_dataloader(self) -> EpochLoader | list[Any]:
         """In order, each image once; nothing where val_size is 0."""
-        return self._loader("val", self.eval_batch_size) if len(self.sources["val"]) else []
+        return self._loader(self.sources["val"], self.eval_batch_size) if len(self.sources["val"]) else []
 
     def test_dataloader(self) -> EpochLoader:
         """In order, each image once."""
-        return self._loader("test", self.eval_batch_size)
+        return self._loader(self.sources["test"], self.eval_batch_size)
+
+    def memory_dataloader(self, images: int = 0) -> EpochLoader:
+        """Training images as they are, each once: what readouts remember.
+
+        Args:
+            images: so many of them, the same ones each time; 0 takes all that are trained on.
+        """
+        if "train" not in self.sources:
+            self.sources["train"], self.sources["val"] = self.split(self._checked(self.read(train=True)))
+        source = self.sources["train"]
+        few = 0 < images < len(source)
+        return self._loader(source.subset(torch.arange(images)) if few else source, self.eval_batch_size)
 
     def predict_dataloader(self) -> EpochLoader:
         """The test images."""
@@ -106,9 +118,8 @@ class ImageDataModule(LightningDataModule, ABC):
         self.seed = state_dict["seed"]
 
     def _loader(
-        self, part: str, batch_size: int, shuffle: bool = False, augmentations: Sequence[Augmentation] = ()
+        self, source: ImageSource, batch_size: int, shuffle: bool = False, augmentations: Sequence[Augmentation] = ()
     ) -> EpochLoader:
-        source = self.sources[part]
         sampler = EpochSampler(
             len(source),
             batch_size,
