@@ -7,6 +7,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    """Draws follow from it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def photographs():
     """(8, 3, 32, 32) float32; the first one has regions that are entirely black, white and grey."""

@@ -3,19 +3,22 @@
 import pytest
 import torch
 
-from defenses import BitDepth, Identity, Sequence
+from defenses import BitDepth, Identity, PixelDeflection, Sequence
 
 ROWS = {
     "identity": Identity(),
     "bit_depth": BitDepth(5),
-    "sequence": Sequence([BitDepth(6), BitDepth(4)]),
+    "pixel_deflection": PixelDeflection(100, 10),
+    "pixel_deflection_authors": PixelDeflection(200, 10, mode="authors"),
+    "pixel_deflection_mean": PixelDeflection(100, 3, sampling="gaussian", replacement="mean"),
+    "sequence": Sequence([BitDepth(6), PixelDeflection(50, 5), PixelDeflection(50, 5)]),
 }
 # The mildest setting of each, and how far it may be from the identity (largest difference of a pixel).
 MILDEST = {
     "bit_depth": (BitDepth(8), 1 / 500),
+    "pixel_deflection": (PixelDeflection(0), 0),
     "sequence": (Sequence([Identity()]), 0),
 }
-GREY_TOO = set(ROWS)
 
 
 @pytest.fixture(params=ROWS)
