@@ -9,6 +9,7 @@ from defenses.replacement import RandomPixel, WindowMaximum, WindowMean, WindowM
 from defenses.sampling import GaussianSampling, UniformSampling
 from defenses.sequence import Sequence
 from defenses.vote import Vote, vote
+from defenses.wavelet_denoise import WaveletDenoise
 
 __all__ = [
     "ActivationMap",
@@ -27,6 +28,7 @@ __all__ = [
     "Sequence",
     "UniformSampling",
     "Vote",
+    "WaveletDenoise",
     "WindowMaximum",
     "WindowMean",
     "WindowMinimum",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from defenses import BitDepth, Identity, PixelDeflection, Sequence
+from defenses import BitDepth, Identity, PixelDeflection, Sequence, WaveletDenoise
 
 ROWS = {
     "identity": Identity(),
@@ -11,12 +11,18 @@ ROWS = {
     "pixel_deflection": PixelDeflection(100, 10),
     "pixel_deflection_authors": PixelDeflection(200, 10, mode="authors"),
     "pixel_deflection_mean": PixelDeflection(100, 3, sampling="gaussian", replacement="mean"),
+    "wavelets": WaveletDenoise(),
+    "wavelets_sure": WaveletDenoise("sym4", "sure", sigma=None, color="rgb"),
+    "wavelets_hard": WaveletDenoise("db2", "visu", "hard", units="stretched"),
+    "thesis": Sequence([PixelDeflection(100, 10), WaveletDenoise()]),
     "sequence": Sequence([BitDepth(6), PixelDeflection(50, 5), PixelDeflection(50, 5)]),
 }
 # The mildest setting of each, and how far it may be from the identity (largest difference of a pixel).
 MILDEST = {
     "bit_depth": (BitDepth(8), 1 / 500),
     "pixel_deflection": (PixelDeflection(0), 0),
+    "wavelets": (WaveletDenoise(sigma=0), 1e-5),
+    "wavelets_sure": (WaveletDenoise("sym4", "sure", sigma=0, color="rgb"), 0.02),
     "sequence": (Sequence([Identity()]), 0),
 }
 
