@@ -8,12 +8,13 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 BELOW = {
+    "draws": set(),
     "networks": set(),
     "criteria": set(),
-    "attacks": set(),
-    "corruptions": set(),
-    "defenses": set(),
-    "pruning": set(),
+    "attacks": {"draws"},
+    "corruptions": {"draws"},
+    "defenses": {"draws"},
+    "pruning": {"draws"},
     "metrics": set(),
     "datamodules": {"corruptions"},
     "lightning_modules": {"networks", "criteria", "metrics"},

@@ -1,0 +1,28 @@
+"""Fewer grey levels."""
+
+from torch import Tensor
+
+from defenses.checks import check_between
+from defenses.defense import Defense, Gradient
+
+
+class BitDepth(Defense):
+    """Round pixels to fewer grey levels (backward pass: the identity).
+
+    Xu et al. 2018, "Feature Squeezing", arXiv 1704.01155, section III.A.
+
+    Args:
+        bits: levels are 2**bits, 1 to 8.
+    """
+
+    gradient: Gradient = "identity"
+
+    def __init__(self, bits: int = 5) -> None:
+        super().__init__()
+        check_between(self, 1, 8, bits=bits)
+        self.bits = bits
+
+    def restore(self, images: Tensor, run: int) -> Tensor:
+        steps = 2**self.bits - 1
+        rounded: Tensor = (images * steps).round() / steps
+        return rounded

@@ -1,0 +1,75 @@
+"""What a defence is (contract 6 of the design)."""
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from defenses.checks import check_images
+from draws import GOLDEN, Streams, keys_of, mix, signed, weighted_sum
+
+Gradient = Literal["exact", "identity"]
+
+
+class Defense(nn.Module, ABC):
+    """Changes images back before a network sees them: ``forward(images, run=0)`` returns images.
+
+    Images are (N, C, H, W), floating-point in [0, 1], and keep shape, dtype and device; half precision is computed in
+    float32. No image depends on its neighbours in the batch.
+
+    Attributes:
+        random: whether chance decides; then each ``run`` is another one.
+        gradient: what the backward pass is. ``exact`` is the defence's own derivative; ``identity`` lets the gradient
+            pass as if nothing had been changed (BPDA, Athalye et al. 2018, arXiv 1802.00420, section 4.1.1), which is
+            what an attack uses where there is no derivative. Either is built in: an attack never asks.
+        generator: of the CPU, for new draws in every call. Without it draws follow from the seed of
+            ``seed_everything``, the image's own pixels and the run alone; no global random state changes either way.
+    """
+
+    random: bool = False
+    gradient: Gradient = "exact"
+    generator: Generator | None = None
+
+    def forward(self, images: Tensor, run: int = 0) -> Tensor:
+        check_images(self, images)
+        exact = images.to(torch.promote_types(images.dtype, torch.float32))
+        with torch.autocast(images.device.type, enabled=False):
+            if self.gradient == "exact":
+                restored = self.restore(exact, run)
+            else:
+                with torch.no_grad():
+                    restored = self.restore(exact.detach(), run)
+                restored = straight_through(exact, restored)
+        return restored.to(images.dtype)
+
+    @abstractmethod
+    def restore(self, images: Tensor, run: int) -> Tensor:
+        """The defended images (N, C, H, W) in [0, 1]; the images are float32 or float64."""
+
+    def attach(self, network: nn.Module) -> None:
+        """Show the defended network to the parts that look at it, such as activation maps; it is not registered."""
+
+    def streams(self, images: Tensor, run: int) -> Streams:
+        """The random numbers of each image in a run."""
+        keys = keys_of(images, self.generator, weighted_sum)
+        return Streams(mix(keys + signed(GOLDEN * (run + 1))))
+
+    def __repr__(self) -> str:
+        hidden = {"training", "generator", "random", "gradient"}
+        shown = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in hidden}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
+
+def straight_through(images: Tensor, restored: Tensor) -> Tensor:
+    """The value of one and the gradient of the other."""
+    if not images.requires_grad:
+        return restored
+    return restored.detach() + (images - images.detach())  # the bracket is exactly zero
+
+
+class Identity(Defense):
+    """Leave images as they are: the row of a table without a defence."""
+
+    def restore(self, images: Tensor, run: int) -> Tensor:
+        return images

@@ -1,0 +1,38 @@
+"""Several defences, one after the other."""
+
+from collections.abc import Sequence as Many
+
+from torch import Tensor, nn
+
+from defenses.defense import Defense
+
+
+class Sequence(Defense):
+    """Apply several defences, the first one first.
+
+    Args:
+        parts: defences; each draws its own random numbers, also where one stands there twice.
+    """
+
+    def __init__(self, parts: Many[Defense]) -> None:
+        super().__init__()
+        if not len(parts):
+            raise ValueError("Sequence: parts=[] is empty: give at least one defence, or Identity")
+        self.parts = nn.ModuleList(parts)
+        self.random = any(part.random for part in parts)
+        self.gradient = "exact" if all(part.gradient == "exact" for part in parts) else "identity"
+
+    def forward(self, images: Tensor, run: int = 0) -> Tensor:
+        for place, part in enumerate(self.parts):
+            images = part(images, run * len(self.parts) + place)  # a number that no other run and place share
+        return images
+
+    def restore(self, images: Tensor, run: int) -> Tensor:
+        return self(images, run)  # type: ignore[no-any-return]
+
+    def attach(self, network: nn.Module) -> None:
+        for part in self.parts:
+            part.attach(network)  # type: ignore[operator]
+
+    def __repr__(self) -> str:
+        return f"Sequence([{', '.join(repr(part) for part in self.parts)}])"

@@ -1,0 +1,29 @@
+"""SplitMix64, whose 64-bit integers are the same on every device.
+
+Steele et al. 2014, "Fast Splittable Pseudorandom Number Generators", figure 17.
+"""
+
+import torch
+from torch import Tensor
+
+
+def signed(value: int) -> int:
+    """An integer modulo 2**64 as a tensor of 64-bit integers holds it."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+GOLDEN = signed(0x9E3779B97F4A7C15)  # odd, 2**64 over the golden ratio
+FIRST, SECOND = signed(0xBF58476D1CE4E5B9), signed(0x94D049BB133111EB)
+
+
+def mix(values: Tensor) -> Tensor:
+    """The finaliser on 64-bit integers, which overflow as it wants; shifts fill with zeros."""
+    values = (values ^ (values >> 30 & (2**34 - 1))) * FIRST
+    values = (values ^ (values >> 27 & (2**37 - 1))) * SECOND
+    return values ^ (values >> 31 & (2**33 - 1))
+
+
+def hashed(keys: Tensor, count: int, stream: int) -> Tensor:
+    """So many random 64-bit integers (N, count) for each key (N,); each stream has its own."""
+    starts = mix(keys + signed(GOLDEN * (stream + 1))).unsqueeze(1)
+    return mix(starts + torch.arange(1, count + 1, device=keys.device) * GOLDEN)

@@ -1,0 +1,49 @@
+"""Where the key of an image comes from: its own pixels and the seed, or a generator."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from torch import Generator, Tensor
+
+from draws.hashing import GOLDEN, mix, signed
+
+Digest = Callable[[Tensor], Tensor]  # from the bits of images (N, pixels), 64-bit, to a number for each (N,)
+
+
+def mixed_sum(bits: Tensor) -> Tensor:
+    """The sum of what SplitMix64 makes of every pixel and its place."""
+    return mix(bits + torch.arange(1, bits.shape[1] + 1, device=bits.device) * GOLDEN).sum(1)
+
+
+def weighted_sum(bits: Tensor) -> Tensor:
+    """The sum of pixels times fixed random odd numbers, ten times as fast.
+
+    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"): two images that
+    know nothing of the weights share it by chance only.
+    """
+    return (bits * _weights(bits.shape[1], bits.device)).sum(1)
+
+
+def keys_of(images: Tensor, generator: Generator | None, digest: Digest = mixed_sum) -> Tensor:
+    """The keys (N,) of a batch of images (N, ...).
+
+    Without a generator a key follows from the seed of ``seed_everything`` and the image's own pixels: the same in every
+    call, whatever the batch, its order or the rank, and no random state changes. A generator gives one key per image in
+    their order: new ones in each call, whatever the size of the batches.
+    """
+    if generator is None:
+        bits = images.detach().float().contiguous().flatten(1).view(torch.int32).long()
+        return mix(digest(bits) + signed(torch.initial_seed()))
+    if generator.device.type != "cpu":
+        raise ValueError(
+            f"generator lives on {generator.device}, where draws depend on the size of the batch: give a CPU "
+            "generator, torch.Generator(), which serves images on any device"
+        )
+    keys = torch.randint(-(2**63), 2**63 - 1, (len(images),), generator=generator)
+    return keys.to(images.device)
+
+
+@lru_cache(maxsize=8)
+def _weights(count: int, device: torch.device) -> Tensor:
+    return mix(torch.arange(1, count + 1, device=device) * GOLDEN) | 1

@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from draws import keys_of, mixed_sum, weighted_sum
+
+
+@pytest.mark.parametrize("digest", [mixed_sum, weighted_sum])
+def test_seed_and_pixels_decide(digest):
+    images = torch.rand(6, 3, 4, 4)
+    first = keys_of(images, None, digest)
+    assert torch.equal(first[[4, 1]], keys_of(images[[4, 1]], None, digest))
+    assert torch.equal(first, keys_of(images.to(memory_format=torch.channels_last), None, digest))
+    with torch.random.fork_rng():
+        torch.manual_seed(2**63 + 17)
+        assert len(torch.cat([first, keys_of(images, None, digest)]).unique()) == 12
+
+
+@pytest.mark.parametrize("digest", [mixed_sum, weighted_sum])
+def test_similar_images_have_keys_of_their_own(digest):
+    black_and_white = torch.randint(0, 2, (20_000, 1, 4, 5), generator=torch.Generator().manual_seed(0)).float()
+    different = len(black_and_white.unique(dim=0))
+    assert len(keys_of(black_and_white, None, digest).unique()) == different
+    one_bright_pixel = torch.eye(784).view(-1, 1, 28, 28)
+    assert len(keys_of(one_bright_pixel, None, digest).unique()) == 784
+
+
+def test_weights_made_in_inference_mode_serve_training():
+    with torch.inference_mode():
+        first = keys_of(torch.ones(1, 1, 7, 9), None, weighted_sum)
+    images = torch.ones(1, 1, 7, 9, requires_grad=True)
+    assert torch.equal(keys_of(images, None, weighted_sum), first)
