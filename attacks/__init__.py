@@ -14,6 +14,7 @@ from attacks.attack import Attack, AttackResult
 from attacks.attackable import attackable
 from attacks.boxes import ClipBox, MaskBox, NoBox
 from attacks.carlini_wagner import CarliniWagner
+from attacks.crafting import UniversalAttack, UniversalResult
 from attacks.deepfool import DeepFool
 from attacks.fgsm import FGSM, GradientAttack
 from attacks.interpolation import interpolate, scan
@@ -27,7 +28,8 @@ from attacks.projections import Nearest, PrintedFormula
 from attacks.saliency import Pairs, Singles
 from attacks.schedules import Alternate, EveryNetwork, Single
 from attacks.stops import Never, OnSuccess
-from attacks.universal import UniversalPerturbation, UniversalResult
+from attacks.universal import UniversalPerturbation
+from attacks.universal_gradient import UniversalGradient
 
 __all__ = [
     "FGSM",
@@ -54,6 +56,8 @@ __all__ = [
     "PrintedFormula",
     "Single",
     "Singles",
+    "UniversalAttack",
+    "UniversalGradient",
     "UniversalPerturbation",
     "UniversalResult",
     "attackable",
