@@ -19,6 +19,7 @@ from attacks.deepfool import DeepFool
 from attacks.fgsm import FGSM, GradientAttack
 from attacks.interpolation import interpolate, scan
 from attacks.jsma import JSMA
+from attacks.known_perturbation import KnownPerturbation
 from attacks.lbfgs import LBFGS
 from attacks.norms import L2, Linf
 from attacks.panel import fooling_rates
@@ -46,6 +47,7 @@ __all__ = [
     "DeepFool",
     "EveryNetwork",
     "GradientAttack",
+    "KnownPerturbation",
     "Linf",
     "MaskBox",
     "Nearest",

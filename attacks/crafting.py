@@ -1,8 +1,10 @@
 """What all ways to craft a universal perturbation share: visits of images, a budget, passes, counts."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
@@ -126,6 +128,12 @@ class UniversalAttack(ABC):
         self.schedule.check(len(networks))
         with panel(networks, images, self.box, self.batch_size) as jury:
             return self._craft(self.begin(jury))
+
+    def under(self, schedule: Schedule) -> Self:
+        """The same way to craft with another schedule."""
+        other = copy.copy(self)
+        other.schedule = schedule
+        return other
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in vars(self).items())

@@ -28,6 +28,7 @@ from callbacks.sections import (
     Table,
     Text,
 )
+from callbacks.universal_perturbation import UniversalPerturbation
 
 __all__ = [
     "AdversarialTraining",
@@ -58,4 +59,5 @@ __all__ = [
     "Section",
     "Table",
     "Text",
+    "UniversalPerturbation",
 ]
