@@ -75,9 +75,11 @@ def plan_cell(table: Table, scale: str, row: Row, seed: int, data: str, extra: M
         for name, value in overrides.items():
             put(options, name, value)
     contents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "configs/trainer.yaml", *configs)]
-    name = f"papers/{table.path.parent.name}-{table.path.stem}/{scale}/{slug(row.name)}-seed{seed}"
+    place = table.path.parent.name if row.run else f"{table.path.parent.name}-{table.path.stem}"
+    name = f"papers/{place}/{scale}/{slug(row.run or row.name)}-seed{seed}"
     recipe = digits([contents, options, scale, data, row.fit, table.checkpoint])
-    return Cell(row, seed, configs, options, table.columns, table.checkpoint, name, recipe)
+    columns = [column.of(row) for column in table.columns]
+    return Cell(row, seed, configs, options, columns, table.checkpoint, name, recipe)
 
 
 def put(options: dict[str, Any], name: str, value: Any) -> None:
@@ -178,13 +180,20 @@ def collect(cell: Cell) -> dict[str, Any]:
         "row": cell.row.name,
         "seed": cell.seed,
         "recipe": cell.recipe,
-        "metrics": metrics,
+        "metrics": own_figures(cell, metrics),
         "epochs": about.get("fit", {}).get("epochs"),
         "seconds": {stage: about[stage]["seconds"] for stage in ("fit", "test") if stage in about},
         "date": about["test"]["date"],
         "code": about["test"]["code"],
         "environment": {name: about["test"][name] for name in ("hardware", "versions")},
     }
+
+
+def own_figures(cell: Cell, metrics: Mapping[str, float]) -> dict[str, float]:
+    """What belongs to a row; of a shared run, the figures that bear its name and those of the columns."""
+    keys = {column.key for column in cell.columns}
+    mine = f"/{cell.row.figures}/"
+    return {name: value for name, value in metrics.items() if not cell.row.figures or mine in name or name in keys}
 
 
 def means_of_last_epochs(

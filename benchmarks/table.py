@@ -1,6 +1,6 @@
 """What a paper's table is made of, as it stands in its declarative file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Column:
 
     Attributes:
         name: heading.
-        metric: its name in ``metrics.json``, such as ``test/acc``.
+        metric: its name in ``metrics.json``, such as ``test/acc``; ``{}`` in it stands for a row's ``figures``.
         error: show one minus the metric, which is a rate.
         percent: show it times 100.
         digits: shown behind the decimal point.
@@ -43,6 +43,10 @@ class Column:
     def key(self) -> str:
         """What a result keeps the figure under."""
         return self.metric if self.last_epochs is None else f"{self.metric}, last {self.last_epochs} epochs"
+
+    def of(self, row: "Row") -> "Column":
+        """The column as it is in one row."""
+        return replace(self, metric=self.metric.replace("{}", row.figures))
 
     def shown(self, value: float) -> float:
         """A metric's value in the column's unit, which is the paper's."""
@@ -75,6 +79,8 @@ class Row(Part):
         scales: configs and overrides of this row at one scale only.
         fit: whether the row is trained; otherwise it is only tested, with the weights that its overrides name.
         note: a remark, printed below the table.
+        run: a name for the run; rows of one name, also in other tables of the paper, that are made alike share it.
+        figures: which figures of a shared run the row shows: what stands for ``{}`` in the columns' metrics.
     """
 
     name: str
@@ -82,6 +88,8 @@ class Row(Part):
     scales: dict[str, Part] = field(default_factory=dict)
     fit: bool = True
     note: str = ""
+    run: str = ""
+    figures: str = ""
 
     def paper_figure(self, column: Column) -> float | None:
         """What the paper says."""

@@ -53,7 +53,7 @@ class Findings:
             found |= table_figures(kind, list(self.vectors), self.networks, rates)
         if self.lam is not None:
             names = [f"lambda_{lam:.2f}" for lam in LAMS]
-            found |= table_figures(f"{prefix}_scan", names, self.networks, self.mixed)
+            found |= table_figures(f"{prefix}/interpolation", names, self.networks, self.mixed)
             found[f"{prefix}/interpolation/lambda"] = self.lam
         for name, craft in self.crafts.items():
             found[f"{prefix}/{name}/crafting"] = float(craft.rates[-1].mean())

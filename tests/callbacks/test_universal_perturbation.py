@@ -83,7 +83,7 @@ def test_the_matrix_is_the_one_by_hand(pair, run, folder):
             assert found[f"test/{kind}/{name}/other"] == pytest.approx(rates[1])
             assert found[f"test/{kind}/{name}/mean"] == pytest.approx(sum(rates) / 2)
     middle = attacks.interpolate(vectors["trained"], vectors["other"], 0.5)
-    assert found["test/universal_scan/lambda_0.50/other"] == pytest.approx(
+    assert found["test/universal/interpolation/lambda_0.50/other"] == pytest.approx(
         float(fooling_rates([other], held_out, middle))
     )
     assert found["test/universal/alternate/mean"] > 0.2
