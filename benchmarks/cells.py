@@ -83,9 +83,11 @@ def plan_cell(table: Table, scale: str, row: Row, seed: int, data: str, extra: M
             put(options, name, value)
     options = with_runs(options, lambda name: plan_cell(table, scale, earlier(table, row, name), seed, data, extra))
     contents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "configs/trainer.yaml", *configs)]
-    name = f"papers/{table.path.parent.name}-{table.path.stem}/{scale}/{slug(row.name)}-seed{seed}"
+    place = table.path.parent.name if row.run else f"{table.path.parent.name}-{table.path.stem}"
+    name = f"papers/{place}/{scale}/{slug(row.run or row.name)}-seed{seed}"
     recipe = digits([contents, options, scale, data, row.fit, table.checkpoint])
-    return Cell(row, seed, configs, options, table.columns, table.checkpoint, name, recipe)
+    columns = [column.of(row) for column in table.columns]
+    return Cell(row, seed, configs, options, columns, table.checkpoint, name, recipe)
 
 
 def with_runs(value: Any, find: Callable[[str], Cell]) -> Any:
@@ -212,7 +214,7 @@ def collect(cell: Cell) -> dict[str, Any]:
         "row": cell.row.name,
         "seed": cell.seed,
         "recipe": cell.recipe,
-        "metrics": metrics,
+        "metrics": own_figures(cell, metrics),
         "epochs": about.get("fit", {}).get("epochs"),
         "seconds": {stage: about[stage]["seconds"] for stage in ("fit", "test") if stage in about},
         "date": about["test"]["date"],
@@ -228,6 +230,13 @@ def tested(cell: Cell) -> dict[str, float]:
     asked = [column for column in cell.columns if column.checkpoint in figures]
     found = {column.key: figures[str(column.checkpoint)].get(column.metric) for column in asked}
     return own | {key: value for key, value in found.items() if value is not None}
+
+
+def own_figures(cell: Cell, metrics: Mapping[str, float]) -> dict[str, float]:
+    """What belongs to a row; of a shared run, the figures that bear its name and those of the columns."""
+    keys = {column.key for column in cell.columns}
+    mine = f"/{cell.row.figures}/"
+    return {name: value for name, value in metrics.items() if not cell.row.figures or mine in name or name in keys}
 
 
 def means_of_last_epochs(

@@ -1,6 +1,6 @@
 """What a paper's table is made of, as it stands in its declarative file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class Column:
 
     Attributes:
         name: heading.
-        metric: its name in ``metrics.json``, such as ``test/acc``.
+        metric: its name in ``metrics.json``, such as ``test/acc``; ``{}`` in it stands for a row's ``figures``.
         error: show one minus the metric, which is a rate.
         percent: show it times 100.
         digits: shown behind the decimal point.
@@ -50,6 +50,10 @@ class Column:
         if self.last_epochs is not None:
             return f"{self.metric}, last {self.last_epochs} epochs"
         return self.metric if self.checkpoint is None else f"{self.metric}, {self.checkpoint} checkpoint"
+
+    def of(self, row: "Row") -> "Column":
+        """The column as it is in one row."""
+        return replace(self, metric=self.metric.replace("{}", row.figures))
 
     def shown(self, value: float) -> float:
         """A metric's value in the column's unit, which is the paper's."""
@@ -84,6 +88,8 @@ class Row(Part):
         same_as: the row of another table of this paper whose runs these are, such as ``table_5_1: Standard``; it is run
             there, and shown here where both tables were run on the same data.
         note: a remark, printed below the table.
+        run: a name for the run; rows of one name, also in other tables of the paper, that are made alike share it.
+        figures: which figures of a shared run the row shows: what stands for ``{}`` in the columns' metrics.
     """
 
     name: str
@@ -92,6 +98,8 @@ class Row(Part):
     fit: bool = True
     same_as: str = ""
     note: str = ""
+    run: str = ""
+    figures: str = ""
 
     def elsewhere(self, path: Path) -> tuple[Path, str]:
         """The file of the table that ``same_as`` names, beside this row's own, and the row there."""

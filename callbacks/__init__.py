@@ -30,6 +30,7 @@ from callbacks.sections import (
     Table,
     Text,
 )
+from callbacks.universal_perturbation import UniversalPerturbation
 
 __all__ = [
     "AdversarialTraining",
@@ -62,4 +63,5 @@ __all__ = [
     "Section",
     "Table",
     "Text",
+    "UniversalPerturbation",
 ]

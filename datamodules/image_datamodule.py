@@ -101,6 +101,21 @@ class ImageDataModule(LightningDataModule, ABC):
         few = 0 < images < len(source)
         return self._loader(source.subset(torch.arange(images)) if few else source, self.eval_batch_size)
 
+    def plain_dataloader(self, part: str = "train", count: int = 0) -> EpochLoader:
+        """Training or validation images as test images are shown, all of them on every rank: to be looked at.
+
+        Args:
+            part: ``train`` or ``val``, after ``setup("fit")``; in the split's order, which is random, but fixed.
+            count: so many, the first ones; 0 means all.
+        """
+        source = self.plain_source(self.sources[part])
+        count = min(count, len(source)) or len(source)
+        return self._over(source.subset(torch.arange(count)), EpochSampler(count, self.eval_batch_size))
+
+    def plain_source(self, source: ImageSource) -> ImageSource:
+        """Images of one size where training ones are cut by augmentations."""
+        return source
+
     def predict_dataloader(self) -> EpochLoader:
         """The test images."""
         return self.test_dataloader()
@@ -130,6 +145,9 @@ class ImageDataModule(LightningDataModule, ABC):
             rank=self.trainer.global_rank if self.trainer else 0,
             world=self.trainer.world_size if self.trainer else 1,
         )
+        return self._over(source, sampler)
+
+    def _over(self, source: ImageSource, sampler: EpochSampler) -> EpochLoader:
         if self.workers is None and isinstance(source, TensorSource):
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             return ResidentLoader(source.images.to(device), source.labels.to(device), sampler)

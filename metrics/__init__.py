@@ -6,6 +6,7 @@ from metrics.corruption_error import CorruptionError, corruption_errors, relativ
 from metrics.fooling_rate import FoolingRate
 from metrics.interval import wilson_interval
 from metrics.tally import ClassificationTally
+from metrics.transfer_matrix import TransferMatrix
 
 __all__ = [
     "AdversarialRadius",
@@ -13,6 +14,7 @@ __all__ = [
     "ConfusionCounts",
     "CorruptionError",
     "FoolingRate",
+    "TransferMatrix",
     "corruption_errors",
     "relative_corruption_errors",
     "wilson_interval",

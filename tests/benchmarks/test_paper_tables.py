@@ -295,3 +295,25 @@ def test_a_table_on_digits_from_end_to_end(tiny, write, make, tmp_path, capsys):
     assert {cell["epochs"] for cell in found["cells"]} == {1}
     assert found["environments"][0]["versions"]["torch"]
     assert "4 runs" in capsys.readouterr().out
+
+
+def test_rows_that_are_made_alike_share_a_run(tiny, write, make, stand_in, tmp_path, capsys):
+    tiny["columns"] = [{"name": "rate", "metric": "test/{}/rate", "percent": True}]
+    tiny["rows"] = [{"name": n, "paper": None, "fit": False, "run": "both", "figures": n} for n in ("one", "two")]
+    stand_in.metrics = {"test/one/rate": 0.25, "test/two/rate": 0.5, "test/two/more": 1.0}
+    table = write(tiny)
+    assert make(table) == 0
+    assert stand_in.calls == [("test", "both-seed0", False), ("test", "both-seed1", False)]
+    found = results(tmp_path)["cells"]
+    assert [cell["metrics"] for cell in found[::2]] == [
+        {"test/one/rate": 0.25},
+        {"test/two/rate": 0.5, "test/two/more": 1.0},
+    ]
+    printed = capsys.readouterr().out
+    assert "| two" in printed
+    assert "50.00 ± 0.00" in printed
+    assert "2 runs, 2.0 min in all" in printed
+    other = table.with_name("table_2.yaml")
+    other.write_text(table.read_text())
+    assert make(other) == 0
+    assert stand_in.calls == []
