@@ -16,18 +16,19 @@ from callbacks.reporting.environment import describe_code, describe_hardware, de
 Times = dict[str, list[float]]  # one figure per repetition, for each contestant
 
 
-def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int) -> Times:
+def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int, warm_ups: int = 1) -> Times:
     """Measure A B C, A B C, … so that a busy machine slows all of them alike.
 
     Args:
-        contestants: each measures itself once and returns the figure; all are run once before, unmeasured.
+        contestants: each measures itself once and returns the figure.
         repeats: figures per contestant.
+        warm_ups: rounds before, of which no figure is kept.
     """
     times: Times = {name: [] for name in contestants}
-    for round_ in range(repeats + 1):
+    for round_ in range(repeats + warm_ups):
         for name, measure in contestants.items():
             figure = measure()
-            if round_:
+            if round_ >= warm_ups:
                 times[name].append(figure)
     return times
 
