@@ -1,6 +1,6 @@
 """Speed and strength of the attacks beside other libraries, on the same trained network in the same process.
 
-    python -m benchmarks.attacks --weights resnet20.th --images cifar10.npz --json benchmarks/results/speed/attacks.cpu.json
+    python -m benchmarks.attacks --weights resnet20.th --images cifar10.npz --json attacks.json
 
 Every contestant gets the same images, which the network recognises, and the same settings; who is not installed is
 named and left out. Its passes through the network are written down once, then the attack and these passes alone are

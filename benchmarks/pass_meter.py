@@ -13,7 +13,7 @@ class Pass:
     """One call of a network or one gradient.
 
     Attributes:
-        kind: ``look`` is a forward pass that is not to be differentiated, ``trace`` one that can be, ``back`` a gradient.
+        kind: ``look`` is a forward pass without a graph, ``trace`` one that can be differentiated, ``back`` a gradient.
         images: how many went through together.
     """
 

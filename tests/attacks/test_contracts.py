@@ -9,6 +9,7 @@ from torch import nn
 from attacks import FGSM, IGSM, JSMA, LBFGS, PGD, Attack, CarliniWagner, DeepFool, GradientAttack, MaskBox, Singles
 from attacks.norms import L2, Linf
 from attacks.stops import OnSuccess
+from attacks.victim import LAUNCH
 
 
 class Row(NamedTuple):
@@ -190,6 +191,30 @@ def test_every_pass_is_counted(row, network, correct, counting):
         assert int(result.forward_passes.sum()) == model.forwards
         assert int(result.backward_passes.sum()) == model.backwards
         assert model.backwards > 0
+
+
+@table(ROWS)
+def test_a_device_that_is_slow_to_launch_passes_changes_no_result(row, network, correct, counting, monkeypatch):
+    """What is cheap then, to drag images along or to run copies of them, is decided by this alone."""
+    model, images, labels = counting(network.double()), correct[0][:10].double(), correct[1][:10]
+    plain = row.attack(model, images, labels)
+    monkeypatch.setitem(LAUNCH, "cpu", 128)
+    model.forwards = model.backwards = 0
+    slow = row.attack(model, images, labels)
+    torch.testing.assert_close(slow.images, plain.images, rtol=0, atol=1e-9)
+    assert torch.equal(slow.steps, plain.steps)
+    assert int(slow.forward_passes.sum()) == model.forwards
+    assert int(slow.backward_passes.sum()) == model.backwards
+
+
+def test_many_gradients_become_one_where_launching_takes_longest(network, correct, monkeypatch):
+    calls = []
+    handle = network.register_forward_hook(lambda module, inputs, scores: calls.append(len(inputs[0])))
+    monkeypatch.setitem(LAUNCH, "cpu", 128)
+    result = DeepFool()(network, correct[0][:1], correct[1][:1])
+    handle.remove()
+    assert result.backward_passes.tolist() == [9 * int(result.steps)]
+    assert calls == [1, 9] * int(result.steps) + [1]
 
 
 def state(network):
