@@ -19,10 +19,9 @@ from torch import Tensor
 
 from benchmarks.attack_bouts import BOUTS, Aim, Bout, Subject, Verdict, verdict
 from benchmarks.attack_peers import Run, Runs, installed
-from benchmarks.bare_loop import now
 from benchmarks.pass_meter import PassMeter, Replay, images_through
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, header, judge, ratios, spread, take_turns, write_json
+from benchmarks.speed import circumstances, clock, header, judge, ratios, spread, take_turns, write_json
 from networks import IMAGENET_MEAN, IMAGENET_STD, CifarResNet
 
 CLAIM = (
@@ -84,11 +83,10 @@ class Contestant:
 
 
 def timed(work: Callable[[], Any], device: torch.device) -> float:
-    """Seconds on the device; on one thread of the CPU those of the processor, which no other process counts into."""
-    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else lambda: now(device)
-    started = clock()
+    """Seconds of some work on a device."""
+    started = clock(device)
     work()
-    return clock() - started
+    return clock(device) - started
 
 
 def mean(values: Tensor) -> float | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil, floor
@@ -14,6 +15,18 @@ import torch
 from callbacks.reporting.environment import describe_code, describe_hardware, describe_versions
 
 Times = dict[str, list[float]]  # one figure per repetition, for each contestant
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, after the device has done what it was told.
+
+    On one thread of the CPU these are the processor's for this process, so that no other one counts.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif torch.get_num_threads() == 1:
+        return time.process_time()
+    return time.perf_counter()
 
 
 def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int, warm_ups: int = 1) -> Times:

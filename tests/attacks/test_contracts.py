@@ -119,6 +119,26 @@ def test_an_image_that_cannot_be_fooled_comes_back(row, unfoolable):
     assert not result.already.any()
 
 
+@table(FIXED)
+def test_nobody_claims_to_have_fooled_an_unfoolable_model(row, unfoolable):
+    images = torch.rand(5, 3, 4, 4)
+    result = row.attack(unfoolable, images)
+    assert not result.success.any()
+    assert not result.already.any()
+
+
+@table(ROWS)
+def test_pixels_at_exactly_0_and_1_are_attacked_like_others(row, network, correct):
+    images = correct[0].round()
+    with torch.no_grad():
+        labels = network(images).argmax(1)
+    result = row.attack(network, images, labels)
+    assert result.success.float().mean() >= row.fooled[0] - 0.1
+    moved = (result.images != images)[result.success]
+    assert moved[images[result.success] == 0].any()
+    assert moved[images[result.success] == 1].any() or isinstance(row.attack, JSMA)  # theta only brightens
+
+
 @table([row for row in MINIMUM if not isinstance(row.attack, JSMA)])
 def test_minimum_norm_attacks_beat_fixed_steps(row, network, correct):
     """The median distance is below the budget at which a strong attack fools half of the images."""
