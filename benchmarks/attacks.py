@@ -8,6 +8,7 @@ timed in turns: their ratio says what an attack costs beyond them. Success and d
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -161,6 +162,15 @@ def load_subject(weights: Path, depth: int, file: Path, count: int, crafting: in
     return Subject(network, images, labels, recognised("train", crafting)[0])
 
 
+def kept(file: Path | None, around: Mapping[str, Any]) -> dict[str, Any]:
+    """Results of an earlier run under the same circumstances, to which this one adds."""
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
+    same = all(
+        content.get(name) == around[name] for name in ("hardware", "threads", "versions", "libraries", "network")
+    )
+    return content["results"] if same else {}
+
+
 def render(result: Mapping[str, Any]) -> str:
     """A line per contestant, and one per aim."""
     names = ["images/s", "time/passes", "success", "L2", "L∞", "F/image", "B/image", "calls"]
@@ -203,7 +213,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", choices=[bout.key for bout in BOUTS], help="some of the attacks")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
+    parser.add_argument("--json", type=Path, help="file that keeps the figures, also those of other attacks before")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     peers, libraries = installed()
@@ -213,11 +223,12 @@ def main(words: Sequence[str] | None = None) -> None:
     subject = load_subject(
         options.weights, options.depth, options.images, max(counts.values()), options.crafting, options.device
     )
-    results = []
+    results = kept(options.json, around)
     for bout in BOUTS:
         if options.only is None or bout.key in options.only:
-            results.append(measure(bout, subject, counts[bout.size], peers, options.seconds))
-            print(render(results[-1]), flush=True)
+            moment = {name: around[name] for name in ("date", "load", "code")}
+            results[bout.key] = measure(bout, subject, counts[bout.size], peers, options.seconds) | moment
+            print(render(results[bout.key]), flush=True)
             write_json(options.json, {"claim": CLAIM, "results": results, **around})
 
 

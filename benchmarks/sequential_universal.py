@@ -44,7 +44,7 @@ def deepfool(network: nn.Module, image: Tensor, steps: int = 10, overshoot: floa
         gradients = [torch.autograd.grad(scores[k], point, retain_graph=k != classes[-1])[0] for k in classes]
         best, normal, gap = torch.inf, total, 0.0
         for k, gradient in zip(classes[1:], gradients[1:]):
-            difference, lead = gradient - gradients[0], abs(float(scores[k] - scores[classes[0]]))
+            difference, lead = gradient - gradients[0], abs(float((scores[k] - scores[classes[0]]).detach()))
             distance = lead / float(difference.norm())
             if distance < best:
                 best, normal, gap = distance, difference, lead
