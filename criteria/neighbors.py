@@ -16,7 +16,7 @@ Backend = Literal["auto", "direct", "torch", "faiss"]
 
 SPARE = 6  # candidates beyond those asked for, among which rounding cannot hide a neighbour
 DIRECT = 200_000  # coordinates compared, up to which the plain way is fastest; see benchmarks.neighbors
-FAISS = 16_000_000  # pairs on the CPU, from which FAISS is fastest
+FAISS = (64, 500_000)  # coordinates and pairs on the CPU, from which FAISS is faster than scalar products
 PORTION = {"cpu": 2**22, "cuda": 2**27}  # numbers that are held at a time
 
 
@@ -101,7 +101,8 @@ def choose(backend: Backend, queries: Tensor, points: Tensor) -> Search | None:
     if backend == "auto":
         if pairs * points.shape[1] <= DIRECT:
             return None
-        return FaissSearch() if points.device.type == "cpu" and pairs >= FAISS and has_faiss() else TorchSearch()
+        large = points.shape[1] >= FAISS[0] and pairs >= FAISS[1]
+        return FaissSearch() if large and points.device.type == "cpu" and has_faiss() else TorchSearch()
     if backend not in ("direct", "torch", "faiss"):
         raise ValueError(f"backend={backend!r} is unknown: give auto, direct, torch or faiss")
     return {"direct": None, "torch": TorchSearch(), "faiss": FaissSearch()}[backend]
