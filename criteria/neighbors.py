@@ -10,11 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from criteria.embeddings import full_precision
+
 Backend = Literal["auto", "direct", "torch", "faiss"]
 
 SPARE = 6  # candidates beyond those asked for, among which rounding cannot hide a neighbour
 DIRECT = 200_000  # coordinates compared, up to which the plain way is fastest; see benchmarks.neighbors
-FAISS = 16_000_000  # pairs on the CPU, from which FAISS is fastest
+FAISS = (64, 500_000)  # coordinates and pairs on the CPU, from which FAISS is faster than scalar products
 PORTION = {"cpu": 2**22, "cuda": 2**27}  # numbers that are held at a time
 
 
@@ -38,14 +40,14 @@ def nearest_neighbors(
     most = len(points) - skip_self
     if not 1 <= k <= most:
         raise ValueError(f"k={k} neighbours were asked for among {most}: take from 1 to {most}")
-    queries, points = queries.detach(), points.detach()
+    queries, points = full_precision(queries.detach()), full_precision(points.detach())
     search = choose(backend, queries, points)
     owners = torch.arange(len(queries), device=queries.device) if skip_self else None
     if search is None:
         return _directly(queries, points, k, owners)
     if not (queries.isfinite().all() and points.isfinite().all()):
         raise ValueError("embeddings are NaN or infinite, so they have no neighbours: lower the learning rate")
-    return _by_candidates(search, queries, points, k, owners)
+    return _by_candidates(search, queries, points, k, owners, torch.float32)
 
 
 class Search(ABC):
@@ -53,17 +55,17 @@ class Search(ABC):
 
     @abstractmethod
     def candidates(self, queries: Tensor, points: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Squared distances (N, count) in single precision, and the indices of these points.
+        """Squared distances (N, count), rounded, and the indices of these points.
 
         Args:
-            queries: (N, d) float32.
-            points: (n, d) float32.
+            queries: (N, d).
+            points: (n, d), of the same type, float32 for FAISS.
             count: at most n.
         """
 
 
 class TorchSearch(Search):
-    """Scalar products on the device of the points, a portion of the queries at a time."""
+    """Scalar products on the device of the points, for a portion of the queries at a time."""
 
     def candidates(self, queries: Tensor, points: Tensor, count: int) -> tuple[Tensor, Tensor]:
         lengths = points.square().sum(1)
@@ -99,7 +101,8 @@ def choose(backend: Backend, queries: Tensor, points: Tensor) -> Search | None:
     if backend == "auto":
         if pairs * points.shape[1] <= DIRECT:
             return None
-        return FaissSearch() if points.device.type == "cpu" and pairs >= FAISS and has_faiss() else TorchSearch()
+        large = points.shape[1] >= FAISS[0] and pairs >= FAISS[1]
+        return FaissSearch() if large and points.device.type == "cpu" and has_faiss() else TorchSearch()
     if backend not in ("direct", "torch", "faiss"):
         raise ValueError(f"backend={backend!r} is unknown: give auto, direct, torch or faiss")
     return {"direct": None, "torch": TorchSearch(), "faiss": FaissSearch()}[backend]
@@ -111,30 +114,48 @@ def has_faiss() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
-def _by_candidates(search: Search, queries: Tensor, points: Tensor, k: int, owners: Tensor | None) -> Tensor:
-    """Rows whose distances lie further apart than rounding reaches are right as proposed; few are looked at again."""
+def _by_candidates(
+    search: Search, queries: Tensor, points: Tensor, k: int, owners: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    """Rows whose distances lie further apart than rounding reaches are right as proposed; others are looked at again.
+
+    Args:
+        search: proposes candidates.
+        queries: (N, d).
+        points: (n, d).
+        k: how many are wanted.
+        owners: (N,) the point that each query is, if any, and that does not count.
+        dtype: the precision of the proposals.
+    """
     count = min(len(points), k + SPARE + (owners is not None))
-    squared, proposed = search.candidates(queries.float(), points.float(), count)
+    wide = torch.promote_types(points.dtype, dtype)
+    middle = points.mean(0).to(wide)  # rounding errors grow with the distance from the origin
+    centred, around = ((each.to(wide) - middle).to(dtype) for each in (queries, points))
+    squared, proposed = search.candidates(centred, around, count)
+    error = _rounding(centred, around)
     if owners is not None:
         squared = squared.masked_fill(proposed == owners.unsqueeze(1), torch.inf)
     squared, order = squared.sort(dim=1)
     proposed = proposed.gather(1, order)
     chosen = proposed[:, :k].contiguous()
-    error = _rounding(queries, points)
     gaps = squared[:, 1 : k + 1] - squared[:, :k]
-    unsure = (~(gaps > 2 * error.unsqueeze(1)).all(1)).nonzero().squeeze(1)
+    apart = (gaps > 2 * error.unsqueeze(1)).all(1) & (dtype == torch.float32)  # else equal in single precision
+    unsure = (~apart).nonzero().squeeze(1)
     # What was not proposed is at least as far as the last one that was.
-    last = (
-        torch.full_like(error, torch.inf) if count == len(points) else squared.masked_fill(squared.isinf(), 0).amax(1)
-    )
+    farthest = squared.masked_fill(squared.isinf(), 0).amax(1)
+    last = farthest if count < len(points) else torch.full_like(farthest, torch.inf)
     for rows in _portions(unsure, count * points.shape[1]):
-        exact = _squared_distances(queries[rows].unsqueeze(1), points[proposed[rows]]).squeeze(1)
-        keys = _nearest_keys(exact, proposed[rows], k, None if owners is None else owners[rows])
-        lost = _distances_of(keys[:, -1]) >= (last - error)[rows]
+        own = None if owners is None else owners[rows]
+        distances = _squared_distances(queries[rows].unsqueeze(1), points[proposed[rows]]).squeeze(1)
+        keys = _nearest_keys(distances, proposed[rows], k, own)
         chosen[rows] = keys & INDEX
+        lost = _distances_of(keys[:, -1]) >= (last - error)[rows].float()
         if lost.any():
-            rows = rows[lost]
-            chosen[rows] = _directly(queries[rows], points, k, None if owners is None else owners[rows])
+            rows, own = rows[lost], None if own is None else own[lost]
+            if dtype == torch.double:
+                chosen[rows] = _directly(queries[rows], points, k, own)
+            else:
+                chosen[rows] = _by_candidates(TorchSearch(), queries[rows], points, k, own, torch.double)
     return chosen
 
 
@@ -174,9 +195,9 @@ def _squared_distances(queries: Tensor, points: Tensor) -> Tensor:
 
 
 def _rounding(queries: Tensor, points: Tensor) -> Tensor:
-    """By how much squared distances (N,) from scalar products in single precision may be wrong."""
-    longest: Tensor = queries.double().norm(dim=1) + points.double().norm(dim=1).max()
-    return (torch.finfo(torch.float32).eps / 2 * (8 + points.shape[1]) * longest.square()).float()
+    """By how much squared distances (N,) may be wrong that are computed from scalar products in this precision."""
+    longest: Tensor = queries.norm(dim=1) + points.norm(dim=1).max()
+    return torch.finfo(points.dtype).eps / 2 * (12 + points.shape[1]) * longest.square()
 
 
 def _portions(rows: Tensor, numbers: int) -> tuple[Tensor, ...]:

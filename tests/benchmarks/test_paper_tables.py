@@ -196,6 +196,28 @@ def test_a_column_that_the_paper_has_no_figures_for(tiny, write, make, capsys):
     assert "| row | acc, paper | acc, ours | difference | again, ours | n |" in lines
 
 
+def test_a_figure_that_a_row_may_lack(tiny, write, make, capsys):
+    tiny["columns"] = [{"name": "acc", "metric": "test/acc"}, {"name": "mce", "metric": "test/mce", "optional": True}]
+    tiny["rows"][0]["paper"] = {"acc": 1, "mce": 100}
+    assert make(write(tiny), "--seeds", 0) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "| plain | 1.00 | 0.90 | -0.10 | 100.00 | – | – | 1 |" in lines
+
+
+def test_a_row_may_name_the_run_of_a_row_above_it(tiny, write):
+    baseline = [{"class_path": "CorruptionError", "init_args": {"baseline": "${run_of:plain}"}}]
+    tiny["rows"][1]["overrides"] = {"trainer.callbacks+": baseline}
+    table = read_table(write(tiny))
+    plain, smooth = (plan_cell(table, "small", row, 1, "Digits", {}) for row in table.rows)
+    named = smooth.options["trainer"]["callbacks+"][0]["init_args"]["baseline"]
+    assert named == str(plain.folder)
+    assert "seed1" in named
+    tiny["rows"].reverse()
+    table = read_table(write(tiny))
+    with pytest.raises(ValueError, match="asks for the run of plain, which is no row above it"):
+        plan_cell(table, "small", table.rows[0], 1, "Digits", {})
+
+
 def test_the_mean_of_the_last_epochs():
     columns = [Column(name="a", metric="val/acc", last_epochs=2), Column(name="b", metric="val/acc")]
     history = {"val/acc": [[0, 0.1], [1, 0.5], [3, 0.7]]}

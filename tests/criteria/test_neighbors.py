@@ -94,7 +94,7 @@ def test_nan_is_never_an_index(backend):
 def test_without_faiss_torch_searches(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     monkeypatch.setattr(neighbors, "has_faiss", lambda: False)
-    monkeypatch.setattr(neighbors, "FAISS", 0)
+    monkeypatch.setattr(neighbors, "FAISS", (0, 0))
     others = points(300, 200)
     assert torch.equal(nearest_neighbors(others, others, 5, True), sorted_out(others, others, 5, True))
     with pytest.raises(ImportError, match="install faiss-cpu, or take backend=auto"):
