@@ -84,12 +84,13 @@ class Paper(Mode):
 
     def deflect(self, images: Tensor, maps: Tensor | None, count: int, window: Window, streams: Streams) -> Tensor:
         height, width = images.shape[2:]
-        pixels = streams.integers(0, height * width, count, stream=0)  # (N, K)
+        draws = streams.uniform(3, count, stream=0)
+        pixels = (draws[:, 0] * (height * width)).long()  # (N, K)
         rows, columns = pixels // width, pixels % width
-        sources = window.sources(rows, columns, (height, width), 0, streams.uniform(2, count, stream=1))
+        sources = window.sources(rows, columns, (height, width), 0, draws[:, 1:])
         moving = torch.ones_like(pixels, dtype=torch.bool)
         if maps is not None:
-            moving = maps.flatten(1).gather(1, pixels) < streams.uniform(count, stream=2)
+            moving = maps.flatten(1).gather(1, pixels) < streams.uniform(count, stream=1)
         table = window.replacement.table(images, window.reach)
         return write(images, table, pixels, window.replacement.places(pixels, sources), moving)
 
