@@ -37,7 +37,7 @@ from networks import CifarResNet, TorchvisionClassifier
 
 CLAIM = (
     "Aims: pixel deflection 3 times as fast as a plain loop at 100 deflections, 10 times at 1,000; wavelets 2.5 times\n"
-    "as fast as scikit-image, and 5,000 images/s on a GPU at 224 pixels; median 5 and non-local means 1.5 times as fast\n"
+    "as fast as scikit-image, 5,000 images/s on a GPU at 224 pixels; median 5 and non-local means 1.5 times as fast\n"
     "as the fastest peer, or by its code; a robust map at most 1.2 forward passes; ten runs at most 10.5 times one."
 )
 
