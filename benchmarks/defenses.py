@@ -75,7 +75,7 @@ def measure(rounds: int) -> dict[str, list[dict[str, Any]]]:
     for where, device in [("one core", "cpu")] + [("GPU", "cuda")] * cuda:
         for network, name, size in (
             (CifarResNet(20), "ResNet-20, 32", 32),
-            (TorchvisionClassifier("squeezenet1_1"), "SqueezeNet 1.1, 224", 224),
+            (TorchvisionClassifier("squeezenet1_0"), "SqueezeNet 1.0, 224", 224),
         ):
             results[where] += inference(network, name, size, torch.device(device), max(3, rounds // 3))
     return results

@@ -153,7 +153,7 @@ def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving:
     if not count:
         return images
     numbers = torch.arange(count, device=pixels.device, dtype=torch.int32)
-    order = numbers + count * moving  # writes that move come last
+    order = numbers + count * moving.int()  # writes that move come last
     last = order.new_zeros(len(images), images.shape[2] * images.shape[3]).scatter_reduce_(1, pixels, order, "amax")
     winners = last.gather(1, pixels).long() % count
     own, moved = (winners == numbers).unsqueeze(1), moving.gather(1, winners).unsqueeze(1)
