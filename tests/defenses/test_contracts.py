@@ -2,9 +2,32 @@
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
-from defenses import BitDepth, Identity, PixelDeflection, Sequence, WaveletDenoise
+from defenses import (
+    AnisotropicDiffusion,
+    Bilateral,
+    BitDepth,
+    Crop,
+    DctDenoise,
+    Deconvolution,
+    Defense,
+    DifferentiableJpeg,
+    Identity,
+    Jpeg,
+    MedianSmoothing,
+    NonLocalMeans,
+    PixelDeflection,
+    Quilting,
+    RandomResizePad,
+    Sequence,
+    TotalVariation,
+    WaveletDenoise,
+)
 
+BANK = torch.rand(300, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * torch.linspace(0, 1, 300).view(
+    -1, 1, 1, 1
+)
 ROWS = {
     "identity": Identity(),
     "bit_depth": BitDepth(5),
@@ -14,6 +37,24 @@ ROWS = {
     "wavelets": WaveletDenoise(),
     "wavelets_sure": WaveletDenoise("sym4", "sure", sigma=None, color="rgb"),
     "wavelets_hard": WaveletDenoise("db2", "visu", "hard", units="stretched"),
+    "cosines": DctDenoise(),
+    "jpeg": Jpeg(75),
+    "differentiable_jpeg": DifferentiableJpeg(75),
+    "median": MedianSmoothing(2),
+    "median_3": MedianSmoothing(3),
+    "median_4": MedianSmoothing(4),
+    "non_local_means": NonLocalMeans(11, 3, 4),
+    "bilateral": Bilateral(),
+    "diffusion": AnisotropicDiffusion(),
+    "deconvolution": Deconvolution(),
+    "total_variation": TotalVariation(drop=0),
+    "dropped_total_variation": TotalVariation(),
+    "quilting": Quilting(BANK),
+    "random_quilting": Quilting(BANK, neighbors=5),
+    "crop": Crop(),
+    "resize_pad": RandomResizePad(),
+    "resize": RandomResizePad(pad=False),
+    "pad": RandomResizePad(resize=False),
     "thesis": Sequence([PixelDeflection(100, 10), WaveletDenoise()]),
     "sequence": Sequence([BitDepth(6), PixelDeflection(50, 5), PixelDeflection(50, 5)]),
 }
@@ -23,8 +64,21 @@ MILDEST = {
     "pixel_deflection": (PixelDeflection(0), 0),
     "wavelets": (WaveletDenoise(sigma=0), 1e-5),
     "wavelets_sure": (WaveletDenoise("sym4", "sure", sigma=0, color="rgb"), 0.02),
+    "cosines": (DctDenoise(sigma=0), 1e-5),
+    "jpeg": (Jpeg(100, subsample=False), 5 / 255),
+    "differentiable_jpeg": (DifferentiableJpeg(100, subsample=False), 4 / 255),
+    "median": (MedianSmoothing(1), 0),
+    "non_local_means": (NonLocalMeans(strength=0.01), 1e-3),
+    "bilateral": (Bilateral(colour=1e-4), 1e-3),
+    "diffusion": (AnisotropicDiffusion(rate=0), 0),
+    "deconvolution": (Deconvolution(blur=0, balance=0), 1e-5),
+    "total_variation": (TotalVariation(weight=0), 0),
+    "crop": (Crop(share=1), 1e-4),
+    "resize_pad": (RandomResizePad(smallest=1), 1e-4),
+    "resize": (RandomResizePad(smallest=1, pad=False), 1e-4),
     "sequence": (Sequence([Identity()]), 0),
 }
+EXACT = [row for row, defense in ROWS.items() if defense.gradient == "exact" and not defense.random]
 
 
 @pytest.fixture(params=ROWS)
@@ -105,6 +159,8 @@ def test_mild_settings_are_close_to_the_identity(row, photographs, large_photogr
 
 @pytest.mark.parametrize("shape", [(3, 33, 40), (3, 57, 31), (1, 28, 28), (1, 35, 29)])
 def test_any_size_and_grey(defense, shape):
+    if isinstance(defense, Quilting):
+        defense = Quilting(BANK[:, : shape[0]])
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     restored = defense(images)
     assert restored.shape == images.shape
@@ -113,7 +169,7 @@ def test_any_size_and_grey(defense, shape):
 
 def test_a_generator_gives_new_runs(photographs):
     for defense in ROWS.values():
-        if not defense.random or isinstance(defense, Sequence):
+        if not defense.random:
             continue
         defense.generator = torch.Generator().manual_seed(3)
         try:
@@ -141,8 +197,74 @@ def test_a_gpu_agrees(defense, photographs):
         (lambda x: BitDepth(4)((x * 255).byte()), "images are torch.uint8.*BitDepth needs.*divide bytes by 255"),
         (lambda x: BitDepth(9), "BitDepth: bits=9 must lie from 1 to 8"),
         (lambda x: Sequence([]), r"Sequence: parts=\[\] is empty"),
+        (lambda x: Jpeg(0), "Jpeg: quality=0 must lie from 1 to 100"),
+        (lambda x: Jpeg()(x[:, :2]), "images have 2 channels: Jpeg takes 1"),
+        (lambda x: DifferentiableJpeg(101), "DifferentiableJpeg: quality=101 must lie from 1 to 100"),
+        (lambda x: MedianSmoothing(0), "MedianSmoothing: size=0 must be at least 1"),
+        (lambda x: NonLocalMeans(search=4), "NonLocalMeans: search=4 must be odd and at least 1"),
+        (lambda x: NonLocalMeans(patch=-1), "NonLocalMeans: patch=-1 must be odd"),
+        (lambda x: NonLocalMeans(strength=0), "NonLocalMeans: strength=0 must be above 0"),
+        (lambda x: Bilateral(colour=0), "Bilateral: colour=0 must be above 0"),
+        (lambda x: AnisotropicDiffusion(rate=0.3), "AnisotropicDiffusion: rate=0.3 must lie from 0 to 0.25"),
+        (lambda x: Deconvolution(balance=0), "Deconvolution: balance=0 must be above 0"),
+        (lambda x: TotalVariation(drop=1.5), "TotalVariation: drop=1.5 must lie from 0 to 1"),
+        (lambda x: DctDenoise(block=1), "DctDenoise: block=1 must be at least 2"),
+        (lambda x: Crop(0), "Crop: share=0 must lie from 0.1 to 1"),
+        (lambda x: RandomResizePad(resize=False, pad=False), "resize=False and pad=False leave nothing to chance"),
+        (lambda x: Quilting(BANK[:0]), r"Quilting: bank holds patches of shape \(0, 3, 5, 5\), but at least one"),
+        (lambda x: Quilting(BANK, overlap=5), "Quilting: overlap=5 must be below the patches' size, 5"),
+        (
+            lambda x: Quilting(BANK, neighbors=301),
+            "neighbors=301 and cells=None must not exceed the bank's 300 patches",
+        ),
+        (lambda x: Quilting(BANK)(x[:, :1]), "images have 1 channels, but Quilting's patches have 3"),
     ],
 )
 def test_refused_in_words(call, message, photographs):
     with pytest.raises(ValueError, match=message):
         call(photographs)
+
+
+@pytest.mark.parametrize("row", EXACT)
+def test_exact_gradients_are_derivatives(row):
+    """Along a few directions, in float64; where chance decides, pixels decide the draws, which have no derivative."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(1, 3, 18, 17, dtype=torch.float64, generator=generator) * 0.4 + 0.3
+    weights = torch.rand(images.shape, dtype=torch.float64, generator=generator) - 0.5
+    defense = ROWS[row]
+    (gradient,) = torch.autograd.grad((defense(images.requires_grad_()) * weights).sum(), images)
+    with torch.no_grad():
+        for _ in range(5):
+            step = torch.randn(images.shape, dtype=torch.float64, generator=generator) * 1e-8
+            change = ((defense(images + step) - defense(images - step)) * weights).sum() / 2
+            torch.testing.assert_close(change, (gradient * step).sum(), rtol=1e-3, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # jsonargparse renames a method
+def test_every_defence_can_be_written_in_a_config(tmp_path):
+    torch.save(BANK, tmp_path / "bank.pt")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Defense, "defense")
+    config = """
+defense:
+  class_path: defenses.Sequence
+  init_args:
+    parts:
+    - class_path: defenses.PixelDeflection
+      init_args:
+        deflections: 50
+        activation_map: {class_path: defenses.RobustActivationMap, init_args: {classes: 3}}
+        sampling: {class_path: defenses.GaussianSampling, init_args: {width: 0.3}}
+        replacement: min
+    - {class_path: defenses.WaveletDenoise, init_args: {threshold: sure, color: rgb, sigma: null}}
+    - {class_path: defenses.Quilting, init_args: {bank: bank.pt}}
+    - {class_path: defenses.TotalVariation}
+"""
+    read = parser.instantiate_classes(parser.parse_string(config)).defense
+    assert repr(read) == (
+        "Sequence([PixelDeflection(deflections=50, window=10, activation_map=RobustActivationMap(classes=3), "
+        "mode=Paper, sampling=GaussianSampling(width=0.3), replacement=WindowMinimum), "
+        "WaveletDenoise(wavelet=db1, sigma=None, "
+        "levels=None, threshold=Sure, shrinkage=Soft, color=Rgb, units=ChannelUnits), Quilting(size=5, overlap=2, "
+        "neighbors=1, cells=None, probes=16), TotalVariation(weight=0.03, drop=0.5, steps=100)])"
+    )
