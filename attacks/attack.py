@@ -130,6 +130,11 @@ class Attack(ABC):
         success = found.reached & ~already
         return AttackResult(found.images, success, already, found.steps, victim.forward_passes, victim.backward_passes)
 
+    @property
+    def random(self) -> bool:
+        """Whether draws decide, so that another seed gives another result; a plain no must be certain."""
+        return True
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in vars(self).items())
         return f"{type(self).__name__}({settings})"

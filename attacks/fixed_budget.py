@@ -52,6 +52,10 @@ class FixedBudget(Attack):
                 "set random_start to true, or restarts to 1"
             )
 
+    @property
+    def random(self) -> bool:
+        return not self.starts_clean
+
     def at(self, eps: float) -> Self:
         """The same attack with another budget, for a warm-up or a curve; its step changes in proportion."""
         other = copy.copy(self)

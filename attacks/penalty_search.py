@@ -53,6 +53,10 @@ class PenaltySearch(Attack, Generic[C]):
     searches: int
     confidence: float = 0.0
 
+    @property
+    def random(self) -> bool:
+        return False
+
     @abstractmethod
     def minimise(self, victim: Victim, case: C, c: Tensor, found: Found) -> Tensor:
         """Offer what is met on the way to a minimum; gives whether anything was good enough, (n,).

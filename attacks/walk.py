@@ -23,6 +23,10 @@ class Walk(Attack, Generic[Memory]):
 
     norm: Norm
 
+    @property
+    def random(self) -> bool:
+        return False
+
     @abstractmethod
     def depart(self, case: Case, scores: Tensor) -> tuple[Case, Memory]:
         """Who walks, several for an image perhaps, and what each remembers on the way.

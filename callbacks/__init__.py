@@ -6,6 +6,7 @@ from callbacks.channels_last import ChannelsLast
 from callbacks.corruption_baselines import AlexNet, Baseline, EarlierRun
 from callbacks.corruption_error import CorruptionError
 from callbacks.dense_sparse_dense import DenseSparseDense
+from callbacks.destruction_rate import DestructionRate
 from callbacks.distillation import Distillation
 from callbacks.filter_report import FilterReport
 from callbacks.fooling_rate import FoolingRate
@@ -28,6 +29,7 @@ from callbacks.sections import (
     Table,
     Text,
 )
+from callbacks.sweeps import Sweep
 
 __all__ = [
     "AdversarialTraining",
@@ -40,6 +42,7 @@ __all__ = [
     "Columns",
     "CorruptionError",
     "DenseSparseDense",
+    "DestructionRate",
     "Distillation",
     "EarlierRun",
     "Figure",
@@ -56,6 +59,7 @@ __all__ = [
     "Report",
     "Reporting",
     "Section",
+    "Sweep",
     "Table",
     "Text",
 ]

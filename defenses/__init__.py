@@ -2,6 +2,7 @@
 
 from defenses.activation_maps import ActivationMap, AuthorsActivationMap, ClassActivationMap, RobustActivationMap
 from defenses.bit_depth import BitDepth
+from defenses.defended import Defended, looking
 from defenses.defense import Defense, Gradient, Identity, straight_through
 from defenses.deflection_modes import Authors, Paper
 from defenses.pixel_deflection import PixelDeflection
@@ -17,6 +18,7 @@ __all__ = [
     "AuthorsActivationMap",
     "BitDepth",
     "ClassActivationMap",
+    "Defended",
     "Defense",
     "GaussianSampling",
     "Gradient",
@@ -32,6 +34,7 @@ __all__ = [
     "WindowMaximum",
     "WindowMean",
     "WindowMinimum",
+    "looking",
     "straight_through",
     "vote",
 ]

@@ -15,7 +15,8 @@ class DestructionRate(Metric):
         destruction rate = Σ C(x, y) (1 − C(x', y)) C(T(x'), y) / Σ C(x, y) (1 − C(x', y))
 
     ``compute`` returns ``destruction_rate``, NaN where nothing was fooled; ``acc``, the share of recognised images that
-    the defended network still recognises under attack; ``acc_undefended``, the same of the network alone; and the
+    the defended network still recognises under attack; ``acc_undefended``, the same of the network alone;
+    ``acc_of_all``, the share of all images that are right behind the defence, whether they were before or not; and the
     counts ``images``, ``recognised`` and ``fooled``. Exact over ranks and batches.
 
     Args:
@@ -30,8 +31,8 @@ class DestructionRate(Metric):
         super().__init__()
         # Images, those that are right, those of them that the attack fools.
         self.add_state("images", torch.zeros(3, dtype=torch.long), dist_reduce_fx="sum")
-        # Of the fooled ones those brought back; of the right ones those that are right behind the defence.
-        self.add_state("restored", torch.zeros(*readings, 2, dtype=torch.long), dist_reduce_fx="sum")
+        # Right behind the defence: of the fooled ones, of those that are right without it, of all.
+        self.add_state("restored", torch.zeros(*readings, 3, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, clean: Tensor, attacked: Tensor, defended: Tensor, labels: Tensor) -> None:
         """Add a batch.
@@ -46,16 +47,17 @@ class DestructionRate(Metric):
         fooled = right & (attacked != labels)
         kept = defended == labels  # (*readings, N)
         self.images += torch.stack([torch.ones_like(right).sum(), right.sum(), fooled.sum()])
-        self.restored += torch.stack([(kept & fooled).sum(-1), (kept & right).sum(-1)], dim=-1)
+        self.restored += torch.stack([(kept & fooled).sum(-1), (kept & right).sum(-1), kept.sum(-1)], dim=-1)
 
     def compute(self) -> dict[str, Tensor]:
         """Rates in [0, 1], those of a defence shaped like the readings, and counts."""
         images, recognised, fooled = self.images.double()
-        restored, kept = self.restored.double().unbind(-1)
+        restored, kept, right = self.restored.double().unbind(-1)
         return {
             "destruction_rate": restored / fooled,
             "acc": kept / recognised,
             "acc_undefended": (recognised - fooled) / recognised,
+            "acc_of_all": right / images,
             "images": images,
             "recognised": recognised,
             "fooled": fooled,

@@ -24,6 +24,7 @@ def test_by_hand():
     assert found["destruction_rate"] == 3 / 4
     assert found["acc"] == 3 / 5  # 0, 2, 4 of the five that are recognised
     assert found["acc_undefended"] == 1 / 5
+    assert found["acc_of_all"] == 4 / 6
     assert [int(found[name]) for name in ("images", "recognised", "fooled")] == [6, 5, 4]
 
 
