@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+from torchmetrics import Metric
 
 from callbacks.defense_trials import READINGS, Bench, DefenseTrial
 from callbacks.sweeps import Sweep
@@ -100,9 +101,9 @@ class Findings:
         return found
 
 
-def computed(metric: DestructionRate | object) -> Found:
+def computed(metric: Metric) -> Found:
     """A metric's figures of all ranks, on the CPU."""
-    return {name: value.cpu() for name, value in metric.compute().items()}  # type: ignore[attr-defined]
+    return {name: value.cpu() for name, value in metric.compute().items()}
 
 
 def named(prefix: str, found: Found, place: int | None, names: Sequence[str]) -> Iterator[tuple[str, float]]:

@@ -58,15 +58,7 @@ def any_random(bench: Bench) -> bool:
 
 def attack_table(findings: Findings, trials: Sequence[DefenseTrial]) -> Table:
     """What each attack does without a defence, and its price."""
-    header = [
-        "attack",
-        "accuracy without a defence",
-        "fooled",
-        "RMSE",
-        "L2 of the image's",
-        "passes",
-        "seconds per image",
-    ]
+    header = ["attack", "accuracy without a defence", "fooled", "RMSE", "relative L2", "passes", "seconds per image"]
     rows: list[list[Cell]] = []
     for trial in trials:
         rates, size = findings.attacks[trial.name], findings.sizes[trial.name]
@@ -143,9 +135,8 @@ def cards(findings: Findings) -> list[Card]:
     if bool(means.isnan().all()):
         return []
     best = int(means.nan_to_num(-1).argmax())
-    return [
-        Card("Recognised behind " + findings.defenses[best], f"{100 * float(means[best]):.1f} %", "mean of attacks")
-    ]
+    name = findings.defenses[best]
+    return [Card(f"Recognised behind {name}", f"{100 * float(means[best]):.1f} %", "mean over the attacks")]
 
 
 def draw_curve(curve: Curve) -> "Drawing":

@@ -8,7 +8,7 @@ from torchmetrics import Metric
 
 
 class DestructionRate(Metric):
-    """Share of the images that an attack fooled which a defence brings back; images that were wrong before do not count.
+    """Share of the images fooled by an attack that a defence brings back; those that were wrong before do not count.
 
     With C(x, y) = 1 where x is classified as y, T a defence and x' the attacked image (Prakash 2019, chapter 4)::
 

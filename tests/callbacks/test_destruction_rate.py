@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from lightning import Trainer, seed_everything
-from torch import nn
 
 from attacks import FGSM, PGD, AtSize, DeepFool
 from callbacks import DestructionRate, Report, Sweep
