@@ -33,6 +33,8 @@ class Defense(nn.Module, ABC):
 
     def forward(self, images: Tensor, run: int = 0) -> Tensor:
         check_images(self, images)
+        if not len(images):
+            return images
         exact = images.to(torch.promote_types(images.dtype, torch.float32))
         with torch.autocast(images.device.type, enabled=False):
             if self.gradient == "exact":

@@ -151,10 +151,10 @@ def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving:
     count = pixels.shape[1]
     if not count:
         return images
-    numbers = torch.arange(count, device=pixels.device)
+    numbers = torch.arange(count, device=pixels.device, dtype=torch.int32)
     order = numbers + count * moving  # writes that move come last
-    last = order.new_zeros(len(images), images.shape[2] * images.shape[3]).scatter_reduce(1, pixels, order, "amax")
-    winners = last.gather(1, pixels) % count
+    last = order.new_zeros(len(images), images.shape[2] * images.shape[3]).scatter_reduce_(1, pixels, order, "amax")
+    winners = last.gather(1, pixels).long() % count
     own, moved = (winners == numbers).unsqueeze(1), moving.gather(1, winners).unsqueeze(1)
     new = _read(table, places.gather(1, winners))
     new = torch.where(moved, new, _read(images, pixels))

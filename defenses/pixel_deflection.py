@@ -48,8 +48,6 @@ class PixelDeflection(Defense):
             self.activation_map.attach(network)
 
     def restore(self, images: Tensor, run: int) -> Tensor:
-        if not len(images):
-            return images
         height, width = images.shape[2:]
         whole = self.window > min(height, width)
         window = self._window(max(height, width) - 1 if whole else self.window)

@@ -4,25 +4,31 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from draws.hashing import GOLDEN, mix, signed
 
-Digest = Callable[[Tensor], Tensor]  # from the bits of images (N, pixels), 64-bit, to a number for each (N,)
+Digest = Callable[[Tensor], Tensor]  # from images (N, pixels), float32 and contiguous, to 64-bit numbers (N,)
 
 
-def mixed_sum(bits: Tensor) -> Tensor:
-    """The sum of what SplitMix64 makes of every pixel and its place."""
+def mixed_sum(pixels: Tensor) -> Tensor:
+    """The sum of what SplitMix64 makes of every pixel's bits and its place."""
+    bits = pixels.view(torch.int32).long()
     return mix(bits + torch.arange(1, bits.shape[1] + 1, device=bits.device) * GOLDEN).sum(1)
 
 
-def weighted_sum(bits: Tensor) -> Tensor:
-    """The sum of pixels times fixed random odd numbers, ten times as fast.
+def weighted_sum(pixels: Tensor) -> Tensor:
+    """The sum of pixels' bits, taken in pairs, times fixed random odd numbers: in one pass, thirty times as fast.
 
-    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"): two images that
-    know nothing of the weights share it by chance only.
+    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"). Two images that
+    know nothing of the weights share a number once in 2**32 times; once in 2**9 where all their pixels are powers of two
+    and they differ in every other place only. Then they share draws, which is no harm.
     """
-    return (bits * _weights(bits.shape[1], bits.device)).sum(1)
+    pixels = F.pad(pixels, (0, pixels.shape[1] % 2)) if pixels.shape[1] % 2 else pixels
+    pairs = pixels.view(torch.int64)
+    weights = _weights(pairs.shape[1], pairs.device)
+    return torch.mv(pairs, weights) if pairs.is_cpu else (pairs * weights).sum(1)
 
 
 def keys_of(images: Tensor, generator: Generator | None, digest: Digest = mixed_sum) -> Tensor:
@@ -33,8 +39,7 @@ def keys_of(images: Tensor, generator: Generator | None, digest: Digest = mixed_
     their order: new ones in each call, whatever the size of the batches.
     """
     if generator is None:
-        bits = images.detach().float().contiguous().flatten(1).view(torch.int32).long()
-        return mix(digest(bits) + signed(torch.initial_seed()))
+        return mix(digest(images.detach().float().contiguous().flatten(1)) + signed(torch.initial_seed()))
     if generator.device.type != "cpu":
         raise ValueError(
             f"generator lives on {generator.device}, where draws depend on the size of the batch: give a CPU "

@@ -8,7 +8,7 @@ from torchmetrics import Metric
 class PerturbationSize(Metric):
     """Mean size of perturbations, in two units that do not grow with the number of pixels.
 
-    ``compute`` returns ``rmse``, the root mean square of δ = x' − x in pixels scaled to [0, 1], the "normalized RMSE" of
+    ``compute`` returns ``rmse``, the root mean square of δ = x' − x in pixels scaled to [0, 1], "normalized RMSE" to
     Prakash 2019; and ``rel_l2``, ‖δ‖₂ / ‖x‖₂. Both are NaN before the first perturbation. Exact over ranks and batches.
     """
 

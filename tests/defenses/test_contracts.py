@@ -3,8 +3,29 @@
 import pytest
 import torch
 
-from defenses import BitDepth, Identity, PixelDeflection, Sequence, WaveletDenoise
+from defenses import (
+    AnisotropicDiffusion,
+    Bilateral,
+    BitDepth,
+    Crop,
+    DctDenoise,
+    Deconvolution,
+    DifferentiableJpeg,
+    Identity,
+    Jpeg,
+    MedianSmoothing,
+    NonLocalMeans,
+    PixelDeflection,
+    Quilting,
+    RandomResizePad,
+    Sequence,
+    TotalVariation,
+    WaveletDenoise,
+)
 
+BANK = torch.rand(300, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * torch.linspace(0, 1, 300).view(
+    -1, 1, 1, 1
+)
 ROWS = {
     "identity": Identity(),
     "bit_depth": BitDepth(5),
@@ -14,6 +35,24 @@ ROWS = {
     "wavelets": WaveletDenoise(),
     "wavelets_sure": WaveletDenoise("sym4", "sure", sigma=None, color="rgb"),
     "wavelets_hard": WaveletDenoise("db2", "visu", "hard", units="stretched"),
+    "cosines": DctDenoise(),
+    "jpeg": Jpeg(75),
+    "differentiable_jpeg": DifferentiableJpeg(75),
+    "median": MedianSmoothing(2),
+    "median_3": MedianSmoothing(3),
+    "median_4": MedianSmoothing(4),
+    "non_local_means": NonLocalMeans(11, 3, 4),
+    "bilateral": Bilateral(),
+    "diffusion": AnisotropicDiffusion(),
+    "deconvolution": Deconvolution(),
+    "total_variation": TotalVariation(drop=0),
+    "dropped_total_variation": TotalVariation(),
+    "quilting": Quilting(BANK),
+    "random_quilting": Quilting(BANK, neighbors=5),
+    "crop": Crop(),
+    "resize_pad": RandomResizePad(),
+    "resize": RandomResizePad(pad=False),
+    "pad": RandomResizePad(resize=False),
     "thesis": Sequence([PixelDeflection(100, 10), WaveletDenoise()]),
     "sequence": Sequence([BitDepth(6), PixelDeflection(50, 5), PixelDeflection(50, 5)]),
 }
@@ -23,6 +62,18 @@ MILDEST = {
     "pixel_deflection": (PixelDeflection(0), 0),
     "wavelets": (WaveletDenoise(sigma=0), 1e-5),
     "wavelets_sure": (WaveletDenoise("sym4", "sure", sigma=0, color="rgb"), 0.02),
+    "cosines": (DctDenoise(sigma=0), 1e-5),
+    "jpeg": (Jpeg(100, subsample=False), 5 / 255),
+    "differentiable_jpeg": (DifferentiableJpeg(100, subsample=False), 4 / 255),
+    "median": (MedianSmoothing(1), 0),
+    "non_local_means": (NonLocalMeans(strength=0.01), 1e-3),
+    "bilateral": (Bilateral(colour=1e-4), 1e-3),
+    "diffusion": (AnisotropicDiffusion(rate=0), 0),
+    "deconvolution": (Deconvolution(blur=0, balance=0), 1e-5),
+    "total_variation": (TotalVariation(weight=0), 0),
+    "crop": (Crop(share=1), 1e-4),
+    "resize_pad": (RandomResizePad(smallest=1), 1e-4),
+    "resize": (RandomResizePad(smallest=1, pad=False), 1e-4),
     "sequence": (Sequence([Identity()]), 0),
 }
 
@@ -105,6 +156,8 @@ def test_mild_settings_are_close_to_the_identity(row, photographs, large_photogr
 
 @pytest.mark.parametrize("shape", [(3, 33, 40), (3, 57, 31), (1, 28, 28), (1, 35, 29)])
 def test_any_size_and_grey(defense, shape):
+    if isinstance(defense, Quilting):
+        defense = Quilting(BANK[:, : shape[0]])
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     restored = defense(images)
     assert restored.shape == images.shape
@@ -141,6 +194,27 @@ def test_a_gpu_agrees(defense, photographs):
         (lambda x: BitDepth(4)((x * 255).byte()), "images are torch.uint8.*BitDepth needs.*divide bytes by 255"),
         (lambda x: BitDepth(9), "BitDepth: bits=9 must lie from 1 to 8"),
         (lambda x: Sequence([]), r"Sequence: parts=\[\] is empty"),
+        (lambda x: Jpeg(0), "Jpeg: quality=0 must lie from 1 to 100"),
+        (lambda x: Jpeg()(x[:, :2]), "images have 2 channels: Jpeg takes 1"),
+        (lambda x: DifferentiableJpeg(101), "DifferentiableJpeg: quality=101 must lie from 1 to 100"),
+        (lambda x: MedianSmoothing(0), "MedianSmoothing: size=0 must be at least 1"),
+        (lambda x: NonLocalMeans(search=4), "NonLocalMeans: search=4 must be odd and at least 1"),
+        (lambda x: NonLocalMeans(patch=-1), "NonLocalMeans: patch=-1 must be odd"),
+        (lambda x: NonLocalMeans(strength=0), "NonLocalMeans: strength=0 must be above 0"),
+        (lambda x: Bilateral(colour=0), "Bilateral: colour=0 must be above 0"),
+        (lambda x: AnisotropicDiffusion(rate=0.3), "AnisotropicDiffusion: rate=0.3 must lie from 0 to 0.25"),
+        (lambda x: Deconvolution(balance=0), "Deconvolution: balance=0 must be above 0"),
+        (lambda x: TotalVariation(drop=1.5), "TotalVariation: drop=1.5 must lie from 0 to 1"),
+        (lambda x: DctDenoise(block=1), "DctDenoise: block=1 must be at least 2"),
+        (lambda x: Crop(0), "Crop: share=0 must lie from 0.1 to 1"),
+        (lambda x: RandomResizePad(resize=False, pad=False), "resize=False and pad=False leave nothing to chance"),
+        (lambda x: Quilting(BANK[:0]), r"Quilting: bank holds patches of shape \(0, 3, 5, 5\), but at least one"),
+        (lambda x: Quilting(BANK, overlap=5), "Quilting: overlap=5 must be below the patches' size, 5"),
+        (
+            lambda x: Quilting(BANK, neighbors=301),
+            "neighbors=301 and cells=None must not exceed the bank's 300 patches",
+        ),
+        (lambda x: Quilting(BANK)(x[:, :1]), "images have 1 channels, but Quilting's patches have 3"),
     ],
 )
 def test_refused_in_words(call, message, photographs):

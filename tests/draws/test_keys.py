@@ -17,11 +17,14 @@ def test_seed_and_pixels_decide(digest):
 
 @pytest.mark.parametrize("digest", [mixed_sum, weighted_sum])
 def test_similar_images_have_keys_of_their_own(digest):
-    black_and_white = torch.randint(0, 2, (20_000, 1, 4, 5), generator=torch.Generator().manual_seed(0)).float()
-    different = len(black_and_white.unique(dim=0))
-    assert len(keys_of(black_and_white, None, digest).unique()) == different
-    one_bright_pixel = torch.eye(784).view(-1, 1, 28, 28)
-    assert len(keys_of(one_bright_pixel, None, digest).unique()) == 784
+    generator = torch.Generator().manual_seed(0)
+    for levels in (2, 256):
+        images = torch.randint(0, levels, (20_000, 1, 11, 11), generator=generator).float() / (levels - 1)
+        assert len(keys_of(images, None, digest).unique()) == 20_000
+    one_bright_pixel = torch.eye(784).view(-1, 1, 28, 28)[::2]
+    assert len(keys_of(one_bright_pixel, None, digest).unique()) == 392
+    nearly_equal = torch.rand(1, 3, 9, 9) + torch.linspace(0, 1e-3, 1000).view(-1, 1, 1, 1)
+    assert len(keys_of(nearly_equal, None, digest).unique()) == 1000
 
 
 def test_weights_made_in_inference_mode_serve_training():

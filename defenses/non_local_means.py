@@ -1,0 +1,70 @@
+"""The mean of pixels whose surroundings look alike."""
+
+import torch
+from torch import Tensor
+
+from defenses.borders import mirrored
+from defenses.checks import check_above
+from defenses.defense import Defense
+
+
+class NonLocalMeans(Defense):
+    """Replace pixels by the mean over near pixels, weighted by how alike their patches are (backward pass: exact).
+
+    Buades et al. 2005, "A Non-Local Algorithm for Image Denoising": a weight is the exponential of minus the mean
+    squared difference of two patches, over all channels, divided by strength**2. As in OpenCV, but without its rounding
+    to bytes, and without a cut-off for small weights. Feature squeezing writes the options as 11-3-2 and 13-3-4.
+
+    Args:
+        search: side in pixels of the window that is searched, odd.
+        patch: side of the patches that are compared, odd.
+        strength: grey levels of 0 to 255 by which patches may differ and still count much.
+    """
+
+    def __init__(self, search: int = 13, patch: int = 3, strength: float = 4.0) -> None:
+        super().__init__()
+        check_above(self, 0, strength=strength)
+        for name, value in (("search", search), ("patch", patch)):
+            if value < 1 or value % 2 == 0:
+                raise ValueError(f"NonLocalMeans: {name}={value} must be odd and at least 1, as it has a middle")
+        self.search, self.patch, self.strength = search, patch, strength
+
+    def restore(self, images: Tensor, run: int) -> Tensor:
+        reach, border = self.search // 2, self.patch // 2
+        wide = mirrored(images, reach + border, reach + border)
+        height, width = wide.shape[2:]
+        flat = wide.flatten(2)  # an offset within the image is one number; what wraps round stays in the border
+        total, weights = flat.clone(), torch.ones_like(flat[:, :1])
+        for row, column in self._half():
+            offset = row * width + column
+            alike = self._alike(flat, offset, width)
+            first = border * (width + 1)
+            here, there = (slice(start, start + alike.shape[2]) for start in (first, first + offset))
+            total[..., here].addcmul_(alike, flat[..., there])  # a pair counts for both of its pixels
+            total[..., there].addcmul_(alike, flat[..., here])
+            weights[..., here].add_(alike)
+            weights[..., there].add_(alike)
+        inside = slice(reach + border, -(reach + border) or None)
+        mean: Tensor = (total / weights).unflatten(2, (height, width))
+        return mean[..., inside, inside].clamp(0, 1)
+
+    def _half(self) -> list[tuple[int, int]]:
+        """Offsets of the search window, one of each opposite pair."""
+        steps = range(-(self.search // 2), self.search // 2 + 1)
+        return [(row, column) for row in steps for column in steps if (row, column) > (0, 0)]
+
+    def _alike(self, flat: Tensor, offset: int, width: int) -> Tensor:
+        """The weight of each pair of pixels at an offset, (N, 1, pairs), from the first whose patch is inside."""
+        apart = (flat[..., offset:] - flat[..., : flat.shape[2] - offset]).square_().sum(1, keepdim=True)
+        apart = _box(_box(apart, self.patch, width), self.patch, 1)
+        strength = self.strength / 255
+        return apart.mul_(-1 / (self.patch**2 * flat.shape[1] * strength**2)).exp_()
+
+
+def _box(values: Tensor, length: int, step: int) -> Tensor:
+    """Sums of so many values (..., n), each so many places after the other."""
+    size = values.shape[-1] - (length - 1) * step
+    total = values[..., :size].clone()
+    for start in range(step, length * step, step):
+        total.add_(values[..., start : start + size])
+    return total

@@ -1,0 +1,96 @@
+"""Build images anew from patches of clean ones."""
+
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from defenses.checks import check_at_least
+from defenses.defense import Defense, Gradient
+from defenses.patch_bank import cut, join, nearest
+
+
+class Quilting(Defense):
+    """Replace every patch of an image by one of its nearest among clean patches (backward pass: the identity).
+
+    Guo et al. 2018, "Countering Adversarial Images Using Input Transformations", arXiv 1711.00117, section 3.3. Where
+    patches overlap they are averaged; the paper cuts them along a seam.
+
+    Args:
+        bank: patches (M, C, size, size) of ``patch_bank``, or a file that ``torch.save`` wrote them to.
+        overlap: of neighbouring patches in pixels.
+        neighbors: one of so many nearest patches is taken, by chance.
+        cells: so many inverted lists of FAISS, for a bank that is too large to be searched exactly; None searches
+            exactly, with tensors.
+        probes: of these lists, so many are searched.
+    """
+
+    gradient: Gradient = "identity"
+
+    def __init__(
+        self,
+        bank: str | Tensor,
+        overlap: int = 2,
+        neighbors: int = 1,
+        cells: int | None = None,
+        probes: int = 16,
+    ) -> None:
+        super().__init__()
+        patches = torch.load(bank, map_location="cpu", weights_only=True) if isinstance(bank, str) else bank
+        if patches.dim() != 4 or not len(patches) or patches.shape[2] != patches.shape[3]:
+            raise ValueError(
+                f"Quilting: bank holds patches of shape {tuple(patches.shape)}, but at least one of (M, C, size, size) "
+                "is needed: make them with defenses.patch_bank"
+            )
+        self.size = patches.shape[2]
+        check_at_least(self, 0, overlap=overlap)
+        if overlap >= self.size:
+            raise ValueError(f"Quilting: overlap={overlap} must be below the patches' size, {self.size}")
+        check_at_least(self, 1, neighbors=neighbors, cells=cells, probes=probes)
+        if max(neighbors, cells or 0) > len(patches):
+            raise ValueError(
+                f"Quilting: neighbors={neighbors} and cells={cells} must not exceed the bank's {len(patches)} patches"
+            )
+        self.overlap, self.neighbors, self.cells, self.probes = overlap, neighbors, cells, probes
+        self.random = neighbors > 1
+        self.bank: Tensor
+        self.register_buffer("bank", patches.float(), persistent=False)
+        self._lists: Any = None
+
+    def restore(self, images: Tensor, run: int) -> Tensor:
+        if images.shape[1] != self.bank.shape[1]:
+            raise ValueError(
+                f"images have {images.shape[1]} channels, but Quilting's patches have {self.bank.shape[1]}: make a "
+                "bank of such images"
+            )
+        bank = self.bank.to(images).flatten(1)
+        patches, extent = cut(images, self.size, self.size - self.overlap)
+        rows = torch.stack([self._nearest(each, bank) for each in patches])  # image by image: none minds its neighbours
+        chosen = rows[..., 0]
+        if self.random:
+            pick = self.streams(images, run).integers(0, self.neighbors, patches.shape[1])
+            chosen = rows.gather(2, pick.unsqueeze(2)).squeeze(2)
+        quilted = join(bank[chosen], self.size, self.size - self.overlap, extent)
+        return quilted[..., : images.shape[2], : images.shape[3]].clamp(0, 1)
+
+    def _nearest(self, patches: Tensor, bank: Tensor) -> Tensor:
+        """Rows of the bank (L, neighbors) for patches (L, d)."""
+        if self.cells is None:
+            return nearest(patches, bank, self.neighbors)
+        if self._lists is None:
+            self._lists = _lists(bank, self.cells, self.probes)
+        _, rows = self._lists.search(patches.float().cpu().numpy(), self.neighbors)
+        return torch.from_numpy(rows).to(patches.device).clamp(min=0)  # -1 where the lists held too few
+
+
+def _lists(bank: Tensor, cells: int, probes: int) -> Any:
+    """FAISS's inverted lists of a bank (M, d)."""
+    faiss = import_module("faiss")
+    rows = bank.float().cpu().numpy()
+    lists = faiss.IndexIVFFlat(faiss.IndexFlatL2(rows.shape[1]), rows.shape[1], cells)
+    lists.cp.min_points_per_centroid = 1
+    lists.train(rows)
+    lists.add(rows)
+    lists.nprobe = probes
+    return lists
