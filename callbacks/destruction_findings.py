@@ -40,6 +40,7 @@ class Findings:
     Attributes:
         defenses: names, in order.
         clean: of the images without an attack.
+        with_clean: whether these went through the defences.
         attacks: of each attack, by name.
         sizes: of the perturbations, by attack.
         adaptive: of each attack through each defence; empty without an adaptive attacker.
@@ -52,6 +53,7 @@ class Findings:
 
     defenses: Sequence[str]
     clean: Found
+    with_clean: bool
     attacks: Mapping[str, Found]
     sizes: Mapping[str, Found]
     adaptive: Mapping[str, Sequence[Found]]
@@ -63,12 +65,19 @@ class Findings:
 
     @classmethod
     def of(
-        cls, clean: DestructionRate, trials: Sequence[DefenseTrial], bench: Bench, eot: int, curves: Sequence[Curve]
+        cls,
+        clean: DestructionRate,
+        with_clean: bool,
+        trials: Sequence[DefenseTrial],
+        bench: Bench,
+        eot: int,
+        curves: Sequence[Curve],
     ) -> "Findings":
         """Compute all metrics, which every rank must do at the same time."""
         return cls(
             list(bench.defenses),
             computed(clean),
+            with_clean,
             {trial.name: computed(trial.rate) for trial in trials},
             {trial.name: computed(trial.size) for trial in trials},
             {trial.name: [computed(rate) for rate in trial.against] for trial in trials},
@@ -88,7 +97,7 @@ class Findings:
         """Everything by its name in ``metrics.json``, below ``test/defended/``."""
         found = {"clean/acc": float(self.clean["recognised"] / self.clean["images"])}
         found |= {f"{defense}/seconds": value for defense, value in zip(self.defenses, self.seconds)}
-        for place, defense in enumerate(self.defenses):
+        for place, defense in enumerate(self.defenses if self.with_clean else []):
             found |= dict(named(f"clean/{defense}/", self.clean, place, ("acc", "acc_of_all")))
         for attack, rates in self.attacks.items():
             found |= {f"{attack}/{name}": float(rates[name]) for name in ("acc_undefended", "fooled", "recognised")}
@@ -98,7 +107,15 @@ class Findings:
             for defense, known, size in zip(self.defenses, self.adaptive[attack], self.adaptive_sizes[attack]):
                 found |= dict(named(f"{attack}/{defense}/adaptive_", known, None, ("acc", "destruction_rate")))
                 found[f"{attack}/{defense}/adaptive_rmse"] = float(size["rmse"])
-        return found
+        return found | self._means(found)
+
+    def _means(self, found: Mapping[str, float]) -> dict[str, float]:
+        """The mean over all attacks of each accuracy behind a defence, under ``mean``."""
+        first = next(iter(self.attacks))
+        names = [name for name in found if name.startswith(f"{first}/") and name.count("/") == 2]
+        ends = [name.removeprefix(f"{first}/") for name in names if name.endswith("acc")]
+        attacks = self.attacks
+        return {f"mean/{end}": sum(found[f"{attack}/{end}"] for attack in attacks) / len(attacks) for end in ends}
 
 
 def computed(metric: Metric) -> Found:

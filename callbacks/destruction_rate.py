@@ -42,6 +42,7 @@ class DestructionRate(Callback):
         eot: over so many runs an adaptive attacker averages.
         images: so many test images are taken, the first ones; 0 takes all.
         sweeps: options of defences that are tried at several values, for curves.
+        clean: put clean images through the defences, too.
         samples: how many fooled images are shown for each attack.
         cache: folder in which adversarial images are kept for later tests; None keeps none.
     """
@@ -55,6 +56,7 @@ class DestructionRate(Callback):
         eot: int = 5,
         images: int = 1000,
         sweeps: list[Sweep] | None = None,
+        clean: bool = True,
         samples: int = 3,
         cache: str | None = None,
     ) -> None:
@@ -66,7 +68,7 @@ class DestructionRate(Callback):
             raise ValueError("DestructionRate: an attack is named clean, which stands for no attack: rename it")
         self.defenses = named("DestructionRate: defenses", [best_of_thesis()] if defenses is None else defenses)
         self.ensemble, self.adaptive, self.eot, self.images = ensemble, adaptive, eot, images
-        self.sweeps, self.samples = sweeps or [], samples
+        self.sweeps, self.with_clean, self.samples = sweeps or [], clean, samples
         self.cache_folder = Path(cache).expanduser() if cache else None
         self.cache: AdversarialCache | None = None
         self.trials: list[DefenseTrial] = []
@@ -112,7 +114,8 @@ class DestructionRate(Callback):
         with trainer.precision_plugin.forward_context():
             known = isinstance(outputs, Mapping) and "scores" in outputs
             guesses = (outputs["scores"][chosen] if known else pl_module(images)).argmax(1)
-            self.clean.update(guesses, guesses, self.bench.predict(images), labels)
+            behind = self.bench.predict(images) if self.with_clean else guesses.expand(*self.bench.shape, -1)
+            self.clean.update(guesses, guesses, behind, labels)
             right = guesses == labels
             if right.any():
                 self._try(images[right], labels[right])
@@ -131,7 +134,7 @@ class DestructionRate(Callback):
         for costs in (self.bench.costs, *(trial.costs for trial in self.trials)):
             costs.copy_(trainer.strategy.reduce(costs.to(trainer.strategy.root_device), reduce_op="sum"))
         curves = [Curve.of(sweep, rates) for sweep, rates in zip(self.sweeps, self.curves)]
-        self.findings = Findings.of(self.clean, self.trials, self.bench, self.eot, curves)
+        self.findings = Findings.of(self.clean, self.with_clean, self.trials, self.bench, self.eot, curves)
         for name, value in self.findings.figures().items():
             # All ranks hold the same figure already; the maximum of equal numbers keeps it to the last bit.
             pl_module.log(f"{PREFIX}/{name}", value, sync_dist=True, reduce_fx="max")

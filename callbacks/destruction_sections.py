@@ -23,7 +23,8 @@ COUNTED = {"acc": "recognised", "destruction_rate": "fooled", "acc_of_all": "ima
 
 def destruction_section(findings: Findings, trials: Sequence[DefenseTrial], bench: Bench, trainer: Trainer) -> Section:
     """Rates of each attack and defence, sizes, costs, curves, pictures."""
-    blocks: list[Block] = [Text(words(findings)), attack_table(findings, trials), clean_table(findings)]
+    blocks: list[Block] = [Text(words(findings)), attack_table(findings, trials)]
+    blocks += [clean_table(findings)] if findings.with_clean else []
     readings = [(SINGLE, "one run"), (VOTE, f"the vote of {findings.ensemble} runs")]
     for reading, runs in readings if any_random(bench) else readings[:1]:
         blocks.append(grid(findings, "destruction_rate", reading, f"Destruction rate, {runs} of each defence."))
