@@ -104,7 +104,7 @@ def read(file: Path, shape: Sequence[int]) -> Crafted | None:
     if not file.is_file():
         return None
     try:
-        with np.load(file, allow_pickle=False) as content:  # an archive whose sums are checked
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:  # its sums are checked
             image, costs = torch.from_numpy(content["image"]), torch.from_numpy(content["costs"])
         if image.shape != tuple(shape) or image.dtype != torch.float32 or costs.shape != (3,):
             raise ValueError(f"it holds a {image.dtype} of {tuple(image.shape)}")
