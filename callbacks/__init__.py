@@ -11,7 +11,9 @@ from callbacks.distillation import Distillation
 from callbacks.filter_report import FilterReport
 from callbacks.fooling_rate import FoolingRate
 from callbacks.free_adversarial_training import FreeAdversarialTraining
+from callbacks.input_defense import InputDefense
 from callbacks.orthogonality_penalty import OrthogonalityPenalty
+from callbacks.prediction_table import PredictionTable
 from callbacks.predictions import Predictions
 from callbacks.progress import PlainProgress
 from callbacks.report import Report
@@ -50,10 +52,12 @@ __all__ = [
     "FoolingRate",
     "FreeAdversarialTraining",
     "Gallery",
+    "InputDefense",
     "Listing",
     "OrthogonalityPenalty",
     "Picture",
     "PlainProgress",
+    "PredictionTable",
     "Predictions",
     "RePr",
     "Report",

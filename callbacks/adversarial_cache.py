@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from attacks import Attack
 from callbacks.reporting.run_folder import fingerprint
+from defenses import Defense
 
 FORMAT = 1  # to be raised when attacks give other results for the same settings: older files are then ignored
 
@@ -46,8 +47,8 @@ class AdversarialCache:
     """Crafts what is not in a folder yet; files there belong to one network, one attack and one image each.
 
     A file is found by the network's weights and layers, the numerical precision, the attack's settings, the image's
-    pixels and its label, and the seed where the attack is random. Files are written whole or not at all, hold arrays
-    only, and one that is damaged is crafted again.
+    pixels and its label, and the seed where the attack or the network is random. Files are written whole or not at all,
+    hold arrays only, and one that is damaged is crafted again.
 
     Args:
         folder: of the files; it is made when something is written, and may be removed at any time.
@@ -57,7 +58,8 @@ class AdversarialCache:
 
     def __init__(self, folder: Path, model: nn.Module, precision: str = "32-true") -> None:
         self.model = model
-        self.folder = folder / digest(str(FORMAT), fingerprint(model), repr(model), precision)
+        seed = seed_of(any(part.random for part in model.modules() if isinstance(part, Defense)))
+        self.folder = folder / digest(str(FORMAT), fingerprint(model), repr(model), precision, seed)
 
     def craft(self, attack: Attack, images: Tensor, labels: Tensor) -> Crafted:
         """The adversarial images of a batch (N, C, H, W), those that are missing crafted together."""
@@ -83,11 +85,15 @@ class AdversarialCache:
                 f"the settings of an attack cannot be told from its words {settings}: give every part of it a "
                 "__repr__ that names its options, or leave out cache"
             )
-        seed = str(torch.initial_seed()) if attack.random else ""
-        folder = self.folder / f"{type(attack).__name__.lower()}-{digest(settings, seed)}"
+        folder = self.folder / f"{type(attack).__name__.lower()}-{digest(settings, seed_of(attack.random))}"
         pixels = images.detach().float().cpu().contiguous()
         names = (digest(image.numpy().tobytes(), str(int(label))) for image, label in zip(pixels, labels.tolist()))
         return [folder / f"{name}.npz" for name in names]
+
+
+def seed_of(random: bool) -> str:
+    """The seed, where chance decides."""
+    return str(torch.initial_seed()) if random else ""
 
 
 def digest(*parts: str | bytes) -> str:

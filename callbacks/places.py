@@ -1,4 +1,4 @@
-"""Where the images of a batch stand in the test set, whatever the batch size and the ranks."""
+"""Where the images of a batch stand in the data, whatever the batch size and the ranks."""
 
 from typing import Any
 
@@ -7,8 +7,13 @@ from torch import Tensor
 
 
 def drawn_places(trainer: Trainer, owner: str) -> list[Tensor] | None:
-    """The indices (N,) of this rank's test batches; None for a foreign loader of one process, which goes in order."""
-    loader: Any = trainer.test_dataloaders
+    """The indices (N,) of this rank's batches in test and predict; None for a foreign loader of one process, in order.
+
+    Args:
+        trainer: that tests or predicts.
+        owner: who asks, for the sentence that refuses a foreign loader of several processes.
+    """
+    loader: Any = trainer.predict_dataloaders if trainer.predicting else trainer.test_dataloaders
     loader = loader[0] if isinstance(loader, list | tuple) else loader
     sampler: Any = getattr(loader, "sampler", None)
     if hasattr(sampler, "draw"):

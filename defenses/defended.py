@@ -31,6 +31,9 @@ class Defended(nn.Module):
         """What changes the images."""
         return self.vote.defense
 
+    def extra_repr(self) -> str:
+        return f"votes={self.vote.runs}, run={self.run}"
+
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.vote(self.network, images, self.run)
         return scores
