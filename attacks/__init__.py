@@ -10,6 +10,7 @@ Attacks are configured once and called on any model from images in [0, 1] to cla
     harder = PGD(eps=8 / 255, steps=7).perturb(network, images, labels, generator=generator)  # in a training step
 """
 
+from attacks.at_size import AtSize
 from attacks.attack import Attack, AttackResult
 from attacks.attackable import attackable
 from attacks.boxes import ClipBox, MaskBox, NoBox
@@ -40,6 +41,7 @@ __all__ = [
     "LBFGS",
     "PGD",
     "Alternate",
+    "AtSize",
     "Attack",
     "AttackResult",
     "CarliniWagner",

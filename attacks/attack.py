@@ -95,7 +95,7 @@ class Attack(ABC):
     Attributes:
         starts_clean: whether the first gradient is taken at the clean image.
         bounded: whether images must lie in [0, 1].
-        random: whether random numbers are drawn.
+        random: whether random numbers are drawn, so that another seed gives another result.
     """
 
     starts_clean = True

@@ -6,13 +6,16 @@ from callbacks.channels_last import ChannelsLast
 from callbacks.corruption_baselines import AlexNet, Baseline, EarlierRun
 from callbacks.corruption_error import CorruptionError
 from callbacks.dense_sparse_dense import DenseSparseDense
+from callbacks.destruction_rate import DestructionRate
 from callbacks.distillation import Distillation
 from callbacks.embedding_plot import EmbeddingPlot
 from callbacks.embedding_readouts import EmbeddingReadouts
 from callbacks.filter_report import FilterReport
 from callbacks.fooling_rate import FoolingRate
 from callbacks.free_adversarial_training import FreeAdversarialTraining
+from callbacks.input_defense import InputDefense
 from callbacks.orthogonality_penalty import OrthogonalityPenalty
+from callbacks.prediction_table import PredictionTable
 from callbacks.predictions import Predictions
 from callbacks.progress import PlainProgress
 from callbacks.report import Report
@@ -30,6 +33,7 @@ from callbacks.sections import (
     Table,
     Text,
 )
+from callbacks.sweeps import Sweep
 from callbacks.universal_perturbation import UniversalPerturbation
 
 __all__ = [
@@ -43,6 +47,7 @@ __all__ = [
     "Columns",
     "CorruptionError",
     "DenseSparseDense",
+    "DestructionRate",
     "Distillation",
     "EarlierRun",
     "EmbeddingPlot",
@@ -52,15 +57,18 @@ __all__ = [
     "FoolingRate",
     "FreeAdversarialTraining",
     "Gallery",
+    "InputDefense",
     "Listing",
     "OrthogonalityPenalty",
     "Picture",
     "PlainProgress",
+    "PredictionTable",
     "Predictions",
     "RePr",
     "Report",
     "Reporting",
     "Section",
+    "Sweep",
     "Table",
     "Text",
     "UniversalPerturbation",

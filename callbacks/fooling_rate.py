@@ -11,6 +11,7 @@ from torch import Tensor
 from attacks import PGD, Attack, KnownPerturbation
 from attacks.budgets import check_budgets
 from callbacks.fooling_sections import fooling_section, picture_grid
+from callbacks.naming import names_of
 from callbacks.sections import Section
 from callbacks.trials import Trial
 
@@ -112,13 +113,3 @@ class FoolingRate(Callback):
         for trial in self.trials:
             if trial.pictures is not None and len(trial.pictures):
                 experiment.add_image(f"test/{trial.name}", picture_grid(trial.pictures), step)
-
-
-def names_of(attacks: Sequence[Attack]) -> list[str]:
-    """A name for each attack: its class in lower case, or its file; numbered where there are several."""
-    kinds = [
-        attack.path.stem if isinstance(attack, KnownPerturbation) else type(attack).__name__.lower()
-        for attack in attacks
-    ]
-    seen = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
-    return [kind if count == 1 else f"{kind}_{count}" for kind, count in zip(kinds, seen)]

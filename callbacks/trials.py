@@ -36,6 +36,10 @@ class Pictures:
     def __add__(self, other: "Pictures") -> "Pictures":
         return Pictures(*(torch.cat(pair) for pair in zip(vars(self).values(), vars(other).values(), strict=True)))
 
+    def of(self, rows: Tensor) -> "Pictures":
+        """Some of them, by a mask or by index."""
+        return Pictures(*(part[rows] for part in vars(self).values()))
+
     def first(self, count: int) -> "Pictures":
         """So many of them, copied to the CPU."""
         return Pictures(*(part[:count].cpu().clone() for part in vars(self).values()))
@@ -96,7 +100,7 @@ class Trial:
     def _keep(self, seen: Pictures, fooled: Tensor) -> None:
         wanted = self.samples - (len(self.pictures) if self.pictures else 0)
         if wanted > 0:
-            found = Pictures(*(part[fooled] for part in vars(seen).values())).first(wanted)
+            found = seen.of(fooled).first(wanted)
             self.pictures = found if self.pictures is None else self.pictures + found
 
 
