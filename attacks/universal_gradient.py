@@ -42,7 +42,7 @@ class UniversalGradient(UniversalAttack):
         schedule: Schedule | None = None,
         norm: Norm | NormName = "linf",
         radius: float = 10 / 255,
-        step: float = 2 / 255,
+        step: float = 1 / 255,
         passes: int = 20,
         fooling_rate: float = 2.0,
         cap: float = 9.0,
