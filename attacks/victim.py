@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-LAUNCH = {"cuda": 128}  # by type of device: so many small images take a pass no longer than a single one does
+LAUNCH = {"cuda": 2**16}  # pixels, by type of device: 64 images of 32x32 take a pass hardly longer than one of them
 
 
 class Victim:
@@ -23,7 +23,7 @@ class Victim:
     def __init__(self, model: Callable[[Tensor], Tensor], images: Tensor) -> None:
         self.model = model
         self.dtype = images.dtype
-        self.launch = LAUNCH.get(images.device.type, 0)
+        self.launch = LAUNCH.get(images.device.type, 0) // max(images.shape[2:].numel(), 1)
         self.one = torch.ones((), dtype=torch.long, device=images.device)
         self.forward_passes = torch.zeros(len(images), dtype=torch.long, device=images.device)
         self.backward_passes = torch.zeros_like(self.forward_passes)
@@ -37,6 +37,13 @@ class Victim:
         """Scores that can be differentiated."""
         inputs = points.detach().requires_grad_()
         return Trace(self, inputs, owners, self._scores(inputs, owners))
+
+    def copies_pay(self, size: int, count: int) -> bool:
+        """Whether a pass and one gradient of copies take less time than so many gradients of a batch of this size.
+
+        That is so for small batches on a device on which launching a pass takes longer than computing it.
+        """
+        return 2 * (size * count + self.launch) < count * (size + self.launch)
 
     def _scores(self, points: Tensor, owners: Tensor) -> Tensor:
         self.forward_passes.index_add_(0, owners, self.one.expand(len(owners)))
@@ -82,18 +89,15 @@ class Trace:
             return self
         kept = rows if self.kept is None else self.kept[rows]
         dragged = len(self.inputs) - len(kept)
-        if len(kept) and backwards * dragged > len(kept) + self.victim.launch:
+        again = backwards * dragged > len(kept) + self.victim.launch
+        if again and len(kept) and not self.victim.copies_pay(len(kept), backwards):
             self.scores = self.scores.detach()  # frees the memory of this pass before that of another is needed
             return self.victim.trace(self.inputs.detach()[kept], self.owners[kept])
         return replace(self, scores=self.scores[rows], kept=kept)
 
     def copies(self, count: int) -> "Trace | None":
-        """So many copies of each point, (n * count, ...), where one gradient of them all is cheaper than as many here.
-
-        That is so for small batches on a device on which launching a pass takes longer than computing it.
-        """
-        size, launch = len(self.scores), self.victim.launch
-        if 2 * (size * count + launch) >= count * (size + launch):
+        """So many copies of each point, (n * count, ...), where one gradient of all is cheaper than as many here."""
+        if not self.victim.copies_pay(len(self.scores), count):
             return None
         rows = slice(None) if self.kept is None else self.kept
         points, owners = self.inputs.detach()[rows], self.owners[rows]

@@ -9,7 +9,6 @@ timed in turns: their ratio says what an attack costs beyond them. Success and d
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,10 +51,10 @@ class Contestant:
         self.images, self.labels, self.targets = images, labels, (labels + 1) % 10
         meter = PassMeter(subject.network).eval()
         torch.manual_seed(0)
-        started = time.perf_counter()
+        started = clock(images.device)
         made = run(meter, images, labels, self.targets).detach()
+        self.seconds = clock(images.device) - started
         self.verdict: Verdict = verdict(bout, subject, made, labels, self.targets, images)
-        self.seconds = time.perf_counter() - started
         self.replay = Replay(subject.network, meter.passes, images)
 
     def time_attack(self) -> float:
@@ -96,13 +95,13 @@ def mean(values: Tensor) -> float | None:
 
 
 def measure(bout: Bout, subject: Subject, count: int, peers: Mapping[str, Runs], budget: float) -> dict[str, Any]:
-    """One attack by all who have it; the rounds take about so many seconds, one round at least."""
+    """One attack by all who have it; the rounds take about so many seconds, two rounds at least."""
     runs = bout.ours | {name: runs[bout.key] for name, runs in peers.items() if bout.key in runs}
     contestants = {name: Contestant(run, bout, subject, count) for name, run in runs.items()}
     attacks = {name: one.time_attack for name, one in contestants.items()}
     passes = {f"{name}, passes": one.time_passes for name, one in contestants.items()}
     rounds = int(budget / (2 * sum(one.seconds for one in contestants.values())))
-    times = take_turns(attacks | passes, repeats=min(max(rounds, 1), 15), warm_ups=0)
+    times = take_turns(attacks | passes, repeats=min(max(rounds, 2), 15), warm_ups=0)
     figures = {name: one.figures(times[name], times[f"{name}, passes"]) for name, one in contestants.items()}
     for name in bout.ours:
         if name.startswith("Assay"):

@@ -218,7 +218,7 @@ def test_a_device_that_is_slow_to_launch_passes_changes_no_result(row, network, 
     """What is cheap then, to drag images along or to run copies of them, is decided by this alone."""
     model, images, labels = counting(network.double()), correct[0][:10].double(), correct[1][:10]
     plain = row.attack(model, images, labels)
-    monkeypatch.setitem(LAUNCH, "cpu", 128)
+    monkeypatch.setitem(LAUNCH, "cpu", 2**14)
     model.forwards = model.backwards = 0
     slow = row.attack(model, images, labels)
     torch.testing.assert_close(slow.images, plain.images, rtol=0, atol=1e-9)
@@ -230,7 +230,7 @@ def test_a_device_that_is_slow_to_launch_passes_changes_no_result(row, network, 
 def test_many_gradients_become_one_where_launching_takes_longest(network, correct, monkeypatch):
     calls = []
     handle = network.register_forward_hook(lambda module, inputs, scores: calls.append(len(inputs[0])))
-    monkeypatch.setitem(LAUNCH, "cpu", 128)
+    monkeypatch.setitem(LAUNCH, "cpu", 2**14)
     result = DeepFool()(network, correct[0][:1], correct[1][:1])
     handle.remove()
     assert result.backward_passes.tolist() == [9 * int(result.steps)]
