@@ -73,7 +73,7 @@ def compare(count: int, width: int, clusters: int, rounds: int, device: str) -> 
     points = sphere(count, width, clusters, device)
     queries = points[:QUERIES]
     backends: list[Backend] = ["auto", "torch", *(["faiss"] if has_faiss() else [])]  # type: ignore[list-item]
-    works = {name: partial(ours, queries, points, name) for name in backends}
+    works: dict[str, Callable[[], None]] = {name: partial(ours, queries, points, name) for name in backends}
     works |= {"plain torch": partial(plain_torch, queries, points)}
     works |= {"plain FAISS": partial(plain_faiss, queries, points)} if has_faiss() else {}
     times = take_turns({name: timed(work, device) for name, work in works.items()}, rounds)
