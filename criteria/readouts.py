@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from criteria.choices import by_name
@@ -103,10 +102,11 @@ class Readout(nn.Module, ABC):
 
         A class counts as much as its images are similar on average.
         """
-        embeddings = self.embed(outputs)
-        similar = self.kernel.table(embeddings, embeddings).fill_diagonal_(0)
-        counts = torch.bincount(labels, minlength=self.num_classes) - F.one_hot(labels, self.num_classes)
-        return mean_votes(similar, labels, counts)
+        with torch.autocast(outputs.device.type, enabled=False):
+            embeddings = self.embed(outputs)
+            similar = self.kernel.table(embeddings, embeddings).fill_diagonal_(0)
+            members = members_of(labels, self.num_classes).to(similar.dtype)
+            return similar @ members / (members.sum(0) - members).clamp(min=1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         self.memory = {name: fn(tensor) for name, tensor in self.memory.items()}
@@ -176,9 +176,9 @@ class NearestNeighbors(Readout):
         return vote(weights, labels[found], self.num_classes) * (SHARPNESS / found.shape[1])
 
     def _score_by_all(self, embeddings: Tensor) -> Tensor:
-        labels = self.memory["labels"]
-        counts = torch.bincount(labels, minlength=self.num_classes)
-        return SHARPNESS * mean_votes(self.kernel.table(embeddings, self.memory["embeddings"]), labels, counts)
+        similar = self.kernel.table(embeddings, self.memory["embeddings"])  # (N, n)
+        members = members_of(self.memory["labels"], self.num_classes).to(similar.dtype)
+        return SHARPNESS * similar @ members / members.sum(0).clamp(min=1)
 
 
 def vote(weights: Tensor, labels: Tensor, num_classes: int) -> Tensor:
@@ -186,7 +186,6 @@ def vote(weights: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     return weights.new_zeros(len(weights), num_classes).scatter_add(1, labels, weights)
 
 
-def mean_votes(weights: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """Sums (N, num_classes) of weights (N, n) by label (n,), over counts (num_classes,) or (N, num_classes)."""
-    sums = weights.new_zeros(len(weights), counts.shape[-1]).index_add(1, labels, weights)
-    return sums / counts.clamp(min=1)
+def members_of(labels: Tensor, num_classes: int) -> Tensor:
+    """Which images (n,) are of which class, (n, num_classes); without a look at values, which would hold up a GPU."""
+    return labels.unsqueeze(1) == torch.arange(num_classes, device=labels.device)
