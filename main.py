@@ -12,7 +12,7 @@ commands
   fit        train a model; ends by printing the checkpoint and the command that tests it
   validate   evaluate on the validation images
   test       evaluate on the test images
-  predict    class probabilities of the test images
+  predict    classes of the test images, or of a folder of pictures (--data PictureFiles), as a CSV file
   plugins    list the techniques and the fragment that switches each on
 
 examples

@@ -10,14 +10,17 @@ Attacks are configured once and called on any model from images in [0, 1] to cla
     harder = PGD(eps=8 / 255, steps=7).perturb(network, images, labels, generator=generator)  # in a training step
 """
 
+from attacks.at_size import AtSize
 from attacks.attack import Attack, AttackResult
 from attacks.attackable import attackable
 from attacks.boxes import ClipBox, MaskBox, NoBox
 from attacks.carlini_wagner import CarliniWagner
+from attacks.crafting import UniversalAttack, UniversalResult
 from attacks.deepfool import DeepFool
 from attacks.fgsm import FGSM, GradientAttack
 from attacks.interpolation import interpolate, scan
 from attacks.jsma import JSMA
+from attacks.known_perturbation import KnownPerturbation
 from attacks.lbfgs import LBFGS
 from attacks.norms import L2, Linf
 from attacks.panel import fooling_rates
@@ -27,7 +30,8 @@ from attacks.projections import Nearest, PrintedFormula
 from attacks.saliency import Pairs, Singles
 from attacks.schedules import Alternate, EveryNetwork, Single
 from attacks.stops import Never, OnSuccess
-from attacks.universal import UniversalPerturbation, UniversalResult
+from attacks.universal import UniversalPerturbation
+from attacks.universal_gradient import UniversalGradient
 
 __all__ = [
     "FGSM",
@@ -37,6 +41,7 @@ __all__ = [
     "LBFGS",
     "PGD",
     "Alternate",
+    "AtSize",
     "Attack",
     "AttackResult",
     "CarliniWagner",
@@ -44,6 +49,7 @@ __all__ = [
     "DeepFool",
     "EveryNetwork",
     "GradientAttack",
+    "KnownPerturbation",
     "Linf",
     "MaskBox",
     "Nearest",
@@ -54,6 +60,8 @@ __all__ = [
     "PrintedFormula",
     "Single",
     "Singles",
+    "UniversalAttack",
+    "UniversalGradient",
     "UniversalPerturbation",
     "UniversalResult",
     "attackable",

@@ -6,11 +6,16 @@ from callbacks.channels_last import ChannelsLast
 from callbacks.corruption_baselines import AlexNet, Baseline, EarlierRun
 from callbacks.corruption_error import CorruptionError
 from callbacks.dense_sparse_dense import DenseSparseDense
+from callbacks.destruction_rate import DestructionRate
 from callbacks.distillation import Distillation
+from callbacks.embedding_plot import EmbeddingPlot
+from callbacks.embedding_readouts import EmbeddingReadouts
 from callbacks.filter_report import FilterReport
 from callbacks.fooling_rate import FoolingRate
 from callbacks.free_adversarial_training import FreeAdversarialTraining
+from callbacks.input_defense import InputDefense
 from callbacks.orthogonality_penalty import OrthogonalityPenalty
+from callbacks.prediction_table import PredictionTable
 from callbacks.predictions import Predictions
 from callbacks.progress import PlainProgress
 from callbacks.report import Report
@@ -28,6 +33,8 @@ from callbacks.sections import (
     Table,
     Text,
 )
+from callbacks.sweeps import Sweep
+from callbacks.universal_perturbation import UniversalPerturbation
 
 __all__ = [
     "AdversarialTraining",
@@ -40,22 +47,29 @@ __all__ = [
     "Columns",
     "CorruptionError",
     "DenseSparseDense",
+    "DestructionRate",
     "Distillation",
     "EarlierRun",
+    "EmbeddingPlot",
+    "EmbeddingReadouts",
     "Figure",
     "FilterReport",
     "FoolingRate",
     "FreeAdversarialTraining",
     "Gallery",
+    "InputDefense",
     "Listing",
     "OrthogonalityPenalty",
     "Picture",
     "PlainProgress",
+    "PredictionTable",
     "Predictions",
     "RePr",
     "Report",
     "Reporting",
     "Section",
+    "Sweep",
     "Table",
     "Text",
+    "UniversalPerturbation",
 ]

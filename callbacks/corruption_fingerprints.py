@@ -10,6 +10,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
+from callbacks.places import drawn_places
 from corruptions import COMMON, EXTRA, PictureFolder, Pictures, Severities
 
 MODULUS = 2**24 - 3  # a prime below 2**24: every fingerprint is exact as a float32, in which metrics are logged
@@ -23,13 +24,7 @@ def placed_batches(trainer: Trainer) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """
     loader: Any = trainer.test_dataloaders
     loader = loader[0] if isinstance(loader, list | tuple) else loader
-    sampler: Any = getattr(loader, "sampler", None)
-    known = sampler.draw()[0] if hasattr(sampler, "draw") else None
-    if known is None and trainer.world_size > 1:
-        raise ValueError(
-            f"CorruptionError knows no image's place in the test set with {trainer.world_size} ranks and a "
-            f"{type(loader).__name__}: set trainer.devices=1, or use one of the datamodules"
-        )
+    known = drawn_places(trainer, "CorruptionError")
     limit = trainer.num_test_batches[0]
     start = 0
     for place, (images, labels, *_) in enumerate(islice(loader, None if limit == float("inf") else int(limit))):

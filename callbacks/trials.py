@@ -7,7 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, KnownPerturbation
 from attacks.budgets import smallest_budgets
 from attacks.fixed_budget import FixedBudget
 from attacks.norms import L2, Norm
@@ -35,6 +35,10 @@ class Pictures:
 
     def __add__(self, other: "Pictures") -> "Pictures":
         return Pictures(*(torch.cat(pair) for pair in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def of(self, rows: Tensor) -> "Pictures":
+        """Some of them, by a mask or by index."""
+        return Pictures(*(part[rows] for part in vars(self).values()))
 
     def first(self, count: int) -> "Pictures":
         """So many of them, copied to the CPU."""
@@ -68,6 +72,8 @@ class Trial:
     @property
     def has_radius(self) -> bool:
         """Whether the smallest budget is looked for."""
+        if isinstance(self.attack, KnownPerturbation):
+            return False
         return bool(self.budgets) or not isinstance(self.attack, FixedBudget)
 
     def run(self, model: LightningModule, images: Tensor, labels: Tensor, before: Tensor) -> None:
@@ -94,7 +100,7 @@ class Trial:
     def _keep(self, seen: Pictures, fooled: Tensor) -> None:
         wanted = self.samples - (len(self.pictures) if self.pictures else 0)
         if wanted > 0:
-            found = Pictures(*(part[fooled] for part in vars(seen).values())).first(wanted)
+            found = seen.of(fooled).first(wanted)
             self.pictures = found if self.pictures is None else self.pictures + found
 
 

@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
-from callbacks import PlainProgress
+from callbacks import PlainProgress, PredictionTable
 from cli import interpolation
 from cli.checkpoint_io import AtomicCheckpointIO
 from cli.mistakes import explain, explain_refusal
@@ -111,11 +111,13 @@ class CommandLine(LightningCLI):
             raise ValueError(explain_refusal(str(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the progress bar that suits the output, and safe checkpoints."""
+        """Add the progress bar that suits the output, the table that predict is for, and safe checkpoints."""
         config = self._get(self.config_init, "trainer")
         callbacks = config["callbacks"] = list(config.get("callbacks") or [])
         if config.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(RichProgressBar(refresh_rate=20) if sys.stdout.isatty() else PlainProgress())
+        if self.command == "predict" and not any(isinstance(c, PredictionTable) for c in callbacks):
+            callbacks.append(PredictionTable())
         refuse_twins(callbacks)
         plugins = config.get("plugins") or []
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]

@@ -6,6 +6,7 @@ from datamodules.digits import Digits
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.imagenet import ImageNet
 from datamodules.mnist import MNIST, FashionMNIST
+from datamodules.picture_files import PictureFiles
 from datamodules.svhn import SVHN
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FashionMNIST",
     "ImageDataModule",
     "ImageNet",
+    "PictureFiles",
     "RandomCrop",
     "RandomFlip",
     "RandomResizedCrop",

@@ -16,6 +16,7 @@ from defenses.colour import Rgb, YCbCr
 from defenses.crop import Crop
 from defenses.dct_denoise import DctDenoise
 from defenses.deconvolution import Deconvolution
+from defenses.defended import Defended, looking
 from defenses.defense import Defense, Gradient, Identity, straight_through
 from defenses.deflection_modes import Authors, Paper
 from defenses.jpeg import DifferentiableJpeg, Jpeg
@@ -48,6 +49,7 @@ __all__ = [
     "Crop",
     "DctDenoise",
     "Deconvolution",
+    "Defended",
     "Defense",
     "DifferentiableJpeg",
     "GaussianSampling",
@@ -79,6 +81,7 @@ __all__ = [
     "WindowMean",
     "WindowMinimum",
     "YCbCr",
+    "looking",
     "patch_bank",
     "straight_through",
     "vote",

@@ -10,8 +10,8 @@ from torch import nn
 from attacks import FGSM, PGD, DeepFool
 from attacks.budgets import smallest_budgets
 from callbacks import FoolingRate, Report
-from callbacks.fooling_rate import names_of
 from callbacks.fooling_sections import amplification, amplified, draw_success, gallery
+from callbacks.naming import names_of
 from callbacks.trials import Pictures, Trial
 from datamodules import Digits
 from lightning_modules import Classifier

@@ -1,0 +1,157 @@
+"""One attack on the recognised images of a test, and what several defences make of it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from attacks import Attack
+from callbacks.adversarial_cache import AdversarialCache, Crafted, craft
+from callbacks.trials import Pictures
+from defenses import Defended, Defense, vote
+from metrics import DestructionRate, PerturbationSize
+
+READINGS = ("", "ensemble_")  # a single run of a defence, and several that vote
+ATTACKER = 2**20  # the attacker's own draws begin here: it knows the defence, but not the numbers that will be drawn
+
+
+class Bench:
+    """Defences side by side behind one classifier, with the time that each takes.
+
+    Args:
+        model: from images to class scores.
+        defenses: by name.
+        ensemble: runs of a random defence that vote.
+    """
+
+    def __init__(self, model: nn.Module, defenses: Mapping[str, Defense], ensemble: int) -> None:
+        self.model, self.defenses, self.ensemble = model, defenses, ensemble
+        self.costs = torch.zeros(len(defenses), 2, dtype=torch.float64)  # defended images, seconds
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of what is read: defences, and one run or several."""
+        return len(self.defenses), len(READINGS)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Predictions (defences, 2, N) for images (N, C, H, W)."""
+        return torch.stack([self.judge(place, defense, images) for place, defense in enumerate(self.defenses.values())])
+
+    def judge(self, place: int, defense: Defense, images: Tensor) -> Tensor:
+        """Predictions (2, N) behind one defence: of its first run, and of the vote."""
+        runs = range(self.ensemble if defense.random else 1)
+        scores = torch.stack([self.model(self._defended(place, defense, images, run)) for run in runs])
+        return torch.stack([scores[0].argmax(1), vote(scores).argmax(1)])
+
+    def _defended(self, place: int, defense: Defense, images: Tensor, run: int) -> Tensor:
+        finish(images)
+        started = time.perf_counter()
+        restored: Tensor = defense(images, run)
+        finish(restored)
+        self.costs[place] += torch.tensor([len(images), time.perf_counter() - started], dtype=torch.float64)
+        return restored
+
+
+def finish(tensor: Tensor) -> None:
+    """Wait until a device has computed what it was asked for, so that time is counted where it is spent."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+
+
+@dataclass
+class DefenseTrial:
+    """An attack and all defences, on batch after batch.
+
+    Attributes:
+        name: of the attack.
+        attack: itself.
+        bench: the defences.
+        samples: how many pictures are kept.
+        rate: what the attack does, and each defence against it.
+        size: of the perturbations that fooled.
+        against: the same for the attack through each defence; empty without an adaptive attacker.
+        sizes: of the perturbations of those.
+        pictures: of the first fooled images.
+        costs: images, forward passes, backward passes and seconds of crafting.
+    """
+
+    name: str
+    attack: Attack
+    bench: Bench
+    samples: int = 0
+    rate: DestructionRate = field(init=False)
+    size: PerturbationSize = field(default_factory=PerturbationSize)
+    against: list[DestructionRate] = field(default_factory=list)
+    sizes: list[PerturbationSize] = field(default_factory=list)
+    pictures: Pictures | None = None
+    costs: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
+
+    def __post_init__(self) -> None:
+        self.rate = DestructionRate(self.bench.shape)
+
+    def watch_adaptive(self) -> None:
+        """Expect an adaptive attacker."""
+        for _ in self.bench.defenses:
+            self.against.append(DestructionRate([len(READINGS)]))
+            self.sizes.append(PerturbationSize())
+
+    @property
+    def metrics(self) -> list[DestructionRate | PerturbationSize]:
+        """All of them."""
+        return [self.rate, self.size, *self.against, *self.sizes]
+
+    def run(self, images: Tensor, labels: Tensor, cache: AdversarialCache | None, eot: int) -> Tensor:
+        """Attack images (N, C, H, W) that are recognised as their labels (N,); gives the attacked images.
+
+        Args:
+            images: clean.
+            labels: true classes.
+            cache: of adversarial images.
+            eot: over so many runs of a random defence an adaptive attacker averages.
+        """
+        model = self.bench.model
+        crafted: Crafted = (
+            cache.craft(self.attack, images, labels) if cache else craft(model, self.attack, images, labels)
+        )
+        self.costs += torch.cat([torch.tensor([len(images)]), crafted.costs.sum(0)])
+        attacked = model(crafted.images).argmax(1)
+        self.rate.update(labels, attacked, self.bench.predict(crafted.images), labels)
+        fooled = attacked != labels
+        self.size.update(images[fooled], crafted.images[fooled])
+        self._keep(Pictures(images, crafted.images, labels, attacked), fooled)
+        for place, (rate, size) in enumerate(zip(self.against, self.sizes)):
+            defense = list(self.bench.defenses.values())[place]
+            adapted = adapt(self.attack, model, defense, images, labels, crafted.images, eot)
+            rate.update(labels, attacked, self.bench.judge(place, defense, adapted), labels)
+            size.update(images, adapted)
+        return crafted.images
+
+    def _keep(self, seen: Pictures, fooled: Tensor) -> None:
+        wanted = self.samples - (len(self.pictures) if self.pictures else 0)
+        if wanted > 0:
+            found = seen.of(fooled).first(wanted)
+            self.pictures = found if self.pictures is None else self.pictures + found
+
+
+def adapt(
+    attack: Attack, model: nn.Module, defense: Defense, images: Tensor, labels: Tensor, attacked: Tensor, eot: int
+) -> Tensor:
+    """Images attacked by somebody who knows the defence, but not the random numbers that it will draw.
+
+    The attack runs through the defence with the gradient that this has built in, averaged over its randomness
+    (Athalye et al. 2018, arXiv 1802.00420). Of the result and the image ``attacked`` without that knowledge, the
+    attacker hands in the one that the defended classifier, as far as the attacker can see, is less sure about.
+    """
+    known = Defended(model, defense, votes=eot, run=ATTACKER)
+    candidates = torch.stack([attacked, attack(known, images, labels).images])  # (2, N, C, H, W)
+    margins = torch.stack([lead(known(each), labels) for each in candidates])  # (2, N)
+    chosen = margins.argmin(0)
+    return candidates[chosen, torch.arange(len(images), device=images.device)]
+
+
+def lead(scores: Tensor, labels: Tensor) -> Tensor:
+    """By how much the score of the true class exceeds the highest of the others, (N,)."""
+    own = scores.gather(1, labels.unsqueeze(1)).squeeze(1)
+    return own - scores.scatter(1, labels.unsqueeze(1), -torch.inf).amax(1)
