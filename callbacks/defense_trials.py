@@ -60,6 +60,17 @@ def finish(tensor: Tensor) -> None:
         torch.cuda.synchronize(tensor.device)
 
 
+def begin(metric: DestructionRate | PerturbationSize, device: torch.device) -> None:
+    """Put a metric on a device with a first empty batch, since there may be no other: nothing need be recognised."""
+    metric.to(device)
+    nothing = torch.zeros(0, 1, device=device)
+    if isinstance(metric, PerturbationSize):
+        metric.update(nothing, nothing)
+    else:
+        none = nothing.flatten().long()
+        metric.update(none, none, none.expand(*metric.restored.shape[:-1], 0), none)
+
+
 @dataclass
 class DefenseTrial:
     """An attack and all defences, on batch after batch.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import FGSM, IGSM, Attack
 from callbacks.adversarial_cache import AdversarialCache
-from callbacks.defense_trials import Bench, DefenseTrial
+from callbacks.defense_trials import Bench, DefenseTrial, begin
 from callbacks.destruction_findings import Curve, Findings
 from callbacks.destruction_sections import destruction_section
 from callbacks.fooling_sections import picture_grid
@@ -94,7 +94,7 @@ class DestructionRate(Callback):
             trial.watch_adaptive()
         every = [self.clean, *(rate for curve in self.curves for rate in curve.values())]
         for metric in [*every, *(metric for trial in self.trials for metric in trial.metrics)]:
-            metric.to(trainer.strategy.root_device)
+            begin(metric, trainer.strategy.root_device)
 
     def on_test_batch_end(
         self,
