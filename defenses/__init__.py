@@ -1,4 +1,12 @@
-"""We change the input back."""
+"""We change the input back.
+
+A defence goes from images in [0, 1] to images in [0, 1], and knows neither the network nor the attack::
+
+    defense = Sequence([PixelDeflection(100, 10, RobustActivationMap()), WaveletDenoise()])
+    defense.attach(network)  # the map looks through it
+    scores = network(defense(images))
+    scores = Vote(defense, 10)(network, images)  # an ensemble of ten
+"""
 
 from defenses.activation_maps import ActivationMap, AuthorsActivationMap, ClassActivationMap, RobustActivationMap
 from defenses.anisotropic_diffusion import AnisotropicDiffusion

@@ -40,8 +40,9 @@ class ActivationMap(ABC):
             )
         with torch.inference_mode(False), _evaluating(self._network):
             pixels = images.clone() if images.is_inference() else images.detach()
+            dtype = next((weights.dtype for weights in self._network.parameters()), pixels.dtype)
             with torch.no_grad():
-                features = self._network.features(pixels)
+                features = self._network.features(pixels.to(dtype))
             maps = self.look(self._network, features.detach()).float()
         enlarged = F.interpolate(maps.unsqueeze(1), images.shape[2:], mode="bilinear", align_corners=False)
         return self.scale(enlarged.squeeze(1))

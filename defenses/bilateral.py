@@ -36,7 +36,7 @@ class Bilateral(Defense):
                     other = shifted(wide, reach + row, reach + column, size)
                     near = (row**2 + column**2) / (2 * self.distance**2)
                     apart = (other - images).square().sum(1, keepdim=True)
-                    weight = (-apart / (2 * self.colour**2) - near).exp()
+                    weight = (-apart / (2 * self.colour**2) - near).clamp(min=-80).exp()  # below, numbers are slow
                     total.addcmul_(weight, other)
                     weights.add_(weight)
         return (total / weights).clamp(0, 1)

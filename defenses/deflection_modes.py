@@ -84,12 +84,13 @@ class Paper(Mode):
 
     def deflect(self, images: Tensor, maps: Tensor | None, count: int, window: Window, streams: Streams) -> Tensor:
         height, width = images.shape[2:]
-        pixels = streams.integers(0, height * width, count, stream=0)  # (N, K)
+        draws = streams.uniform(3, count, stream=0)
+        pixels = (draws[:, 0] * (height * width)).long()  # (N, K)
         rows, columns = pixels // width, pixels % width
-        sources = window.sources(rows, columns, (height, width), 0, streams.uniform(2, count, stream=1))
+        sources = window.sources(rows, columns, (height, width), 0, draws[:, 1:])
         moving = torch.ones_like(pixels, dtype=torch.bool)
         if maps is not None:
-            moving = maps.flatten(1).gather(1, pixels) < streams.uniform(count, stream=2)
+            moving = maps.flatten(1).gather(1, pixels) < streams.uniform(count, stream=1)
         table = window.replacement.table(images, window.reach)
         return write(images, table, pixels, window.replacement.places(pixels, sources), moving)
 
@@ -151,10 +152,10 @@ def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving:
     count = pixels.shape[1]
     if not count:
         return images
-    numbers = torch.arange(count, device=pixels.device, dtype=torch.int32)
-    order = numbers + count * moving  # writes that move come last
-    last = order.new_zeros(len(images), images.shape[2] * images.shape[3]).scatter_reduce_(1, pixels, order, "amax")
-    winners = last.gather(1, pixels).long() % count
+    numbers, bits = torch.arange(count, device=pixels.device), count.bit_length()
+    codes, _ = ((2 * pixels + moving << bits) + numbers).sort(dim=1)  # by pixel; writes that move come last
+    ends = torch.searchsorted(codes, 2 * (pixels + 1) << bits) - 1
+    winners = codes.gather(1, ends) & (1 << bits) - 1
     own, moved = (winners == numbers).unsqueeze(1), moving.gather(1, winners).unsqueeze(1)
     new = _read(table, places.gather(1, winners))
     new = torch.where(moved, new, _read(images, pixels))

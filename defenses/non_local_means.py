@@ -57,14 +57,18 @@ class NonLocalMeans(Defense):
         """The weight of each pair of pixels at an offset, (N, 1, pairs), from the first whose patch is inside."""
         apart = (flat[..., offset:] - flat[..., : flat.shape[2] - offset]).square_().sum(1, keepdim=True)
         apart = _box(_box(apart, self.patch, width), self.patch, 1)
-        strength = self.strength / 255
-        return apart.mul_(-1 / (self.patch**2 * flat.shape[1] * strength**2)).exp_()
+        scale = self.patch**2 * flat.shape[1] * (self.strength / 255) ** 2
+        # Smaller weights than exp(-80) are no normal numbers, which are slow; a pixel itself counts 1.
+        return apart.div_(-scale).clamp_(min=-80).exp_()
 
 
 def _box(values: Tensor, length: int, step: int) -> Tensor:
     """Sums of so many values (..., n), each so many places after the other."""
     size = values.shape[-1] - (length - 1) * step
-    total = values[..., :size].clone()
-    for start in range(step, length * step, step):
-        total.add_(values[..., start : start + size])
+    parts = [values[..., start : start + size] for start in range(0, length * step, step)]
+    if length == 1:
+        return values
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total.add_(part)
     return total

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence as Many
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from defenses.defense import Defense
 
@@ -26,6 +26,17 @@ class Sequence(Defense):
         for place, part in enumerate(self.parts):
             images = part(images, run * len(self.parts) + place)  # a number that no other run and place share
         return images
+
+    @property
+    def generator(self) -> Generator | None:  # type: ignore[override]
+        """Of all parts that have the same."""
+        first, *others = (getattr(part, "generator", None) for part in self.parts)
+        return first if all(other is first for other in others) else None
+
+    @generator.setter
+    def generator(self, generator: Generator | None) -> None:
+        for part in self.parts:
+            setattr(part, "generator", generator)  # noqa: B010 - a ModuleList does not say what its parts are
 
     def restore(self, images: Tensor, run: int) -> Tensor:
         return self(images, run)  # type: ignore[no-any-return]

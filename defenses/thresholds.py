@@ -84,7 +84,7 @@ class Soft(Shrinkage):
     """All come nearer to zero by the threshold, and no further than zero."""
 
     def shrink(self, bands: Tensor, threshold: Tensor) -> Tensor:
-        return bands - bands.clamp(-threshold, threshold)
+        return bands - bands.minimum(threshold).maximum(-threshold)  # several times as fast as clamp between tensors
 
 
 class Hard(Shrinkage):

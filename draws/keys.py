@@ -22,10 +22,11 @@ def weighted_sum(pixels: Tensor) -> Tensor:
     """The sum of pixels' bits, taken in pairs, times fixed random odd numbers: in one pass, thirty times as fast.
 
     Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"). Two images that
-    know nothing of the weights share a number once in 2**32 times; once in 2**9 where all their pixels are powers of two
-    and they differ in every other place only. Then they share draws, which is no harm.
+    know nothing of the weights share a number once in 2**32 times; once in 2**9 where their pixels are powers of two
+    and differ in every other place only. They would share draws, which is no harm.
     """
-    pixels = F.pad(pixels, (0, pixels.shape[1] % 2)) if pixels.shape[1] % 2 else pixels
+    if pixels.shape[1] % 2 or pixels.storage_offset() % 2:  # no whole number of pairs, or not from a whole one on
+        pixels = F.pad(pixels, (0, pixels.shape[1] % 2)).clone()
     pairs = pixels.view(torch.int64)
     weights = _weights(pairs.shape[1], pairs.device)
     return torch.mv(pairs, weights) if pairs.is_cpu else (pairs * weights).sum(1)

@@ -94,6 +94,7 @@ def test_maps_are_maps(activation_map, network, photographs):
     assert maps.amin() >= 0
     assert ((maps.amax((1, 2)) - 1).abs() < 1e-6).all()
     assert not maps.requires_grad
+    torch.testing.assert_close(activation_map(photographs.double()), maps, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("activation_map", MAPS)

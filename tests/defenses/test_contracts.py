@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
 from defenses import (
     AnisotropicDiffusion,
@@ -10,6 +11,7 @@ from defenses import (
     Crop,
     DctDenoise,
     Deconvolution,
+    Defense,
     DifferentiableJpeg,
     Identity,
     Jpeg,
@@ -76,6 +78,7 @@ MILDEST = {
     "resize": (RandomResizePad(smallest=1, pad=False), 1e-4),
     "sequence": (Sequence([Identity()]), 0),
 }
+EXACT = [row for row, defense in ROWS.items() if defense.gradient == "exact" and not defense.random]
 
 
 @pytest.fixture(params=ROWS)
@@ -166,7 +169,7 @@ def test_any_size_and_grey(defense, shape):
 
 def test_a_generator_gives_new_runs(photographs):
     for defense in ROWS.values():
-        if not defense.random or isinstance(defense, Sequence):
+        if not defense.random:
             continue
         defense.generator = torch.Generator().manual_seed(3)
         try:
@@ -220,3 +223,48 @@ def test_a_gpu_agrees(defense, photographs):
 def test_refused_in_words(call, message, photographs):
     with pytest.raises(ValueError, match=message):
         call(photographs)
+
+
+@pytest.mark.parametrize("row", EXACT)
+def test_exact_gradients_are_derivatives(row):
+    """Along a few directions, in float64; where chance decides, pixels decide the draws, which have no derivative."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(1, 3, 18, 17, dtype=torch.float64, generator=generator) * 0.4 + 0.3
+    weights = torch.rand(images.shape, dtype=torch.float64, generator=generator) - 0.5
+    defense = ROWS[row]
+    (gradient,) = torch.autograd.grad((defense(images.requires_grad_()) * weights).sum(), images)
+    with torch.no_grad():
+        for _ in range(5):
+            step = torch.randn(images.shape, dtype=torch.float64, generator=generator) * 1e-8
+            change = ((defense(images + step) - defense(images - step)) * weights).sum() / 2
+            torch.testing.assert_close(change, (gradient * step).sum(), rtol=1e-3, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # jsonargparse renames a method
+def test_every_defence_can_be_written_in_a_config(tmp_path):
+    torch.save(BANK, tmp_path / "bank.pt")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Defense, "defense")
+    config = """
+defense:
+  class_path: defenses.Sequence
+  init_args:
+    parts:
+    - class_path: defenses.PixelDeflection
+      init_args:
+        deflections: 50
+        activation_map: {class_path: defenses.RobustActivationMap, init_args: {classes: 3}}
+        sampling: {class_path: defenses.GaussianSampling, init_args: {width: 0.3}}
+        replacement: min
+    - {class_path: defenses.WaveletDenoise, init_args: {threshold: sure, color: rgb, sigma: null}}
+    - {class_path: defenses.Quilting, init_args: {bank: bank.pt}}
+    - {class_path: defenses.TotalVariation}
+"""
+    read = parser.instantiate_classes(parser.parse_string(config)).defense
+    assert repr(read) == (
+        "Sequence([PixelDeflection(deflections=50, window=10, activation_map=RobustActivationMap(classes=3), "
+        "mode=Paper, sampling=GaussianSampling(width=0.3), replacement=WindowMinimum), "
+        "WaveletDenoise(wavelet=db1, sigma=None, "
+        "levels=None, threshold=Sure, shrinkage=Soft, color=Rgb, units=ChannelUnits), Quilting(size=5, overlap=2, "
+        "neighbors=1, cells=None, probes=16), TotalVariation(weight=0.03, drop=0.5, steps=100)])"
+    )

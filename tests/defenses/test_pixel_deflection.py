@@ -184,10 +184,11 @@ def test_the_thesis_mode_is_the_literal_loop():
     images, streams = torch.rand(5, 3, 9, 11, dtype=torch.float64), Streams(torch.arange(5))
     window = Window(3, UniformSampling(), RandomPixel())
     ours = Paper().deflect(images, None, 200, window, streams)
-    pixels = streams.integers(0, 99, 200, stream=0)
-    sources = window.sources(pixels // 11, pixels % 11, (9, 11), 0, streams.uniform(2, 200, stream=1))
-    for image, mine, *draws in zip(images, ours, pixels.tolist(), sources.tolist()):
-        assert torch.equal(mine, literal_paper(image, *draws))
+    draws = streams.uniform(3, 200, stream=0)
+    pixels = (draws[:, 0] * 99).long()
+    sources = window.sources(pixels // 11, pixels % 11, (9, 11), 0, draws[:, 1:])
+    for image, mine, *written in zip(images, ours, pixels.tolist(), sources.tolist()):
+        assert torch.equal(mine, literal_paper(image, *written))
 
 
 @pytest.mark.parametrize("count", [1, 7, 90])

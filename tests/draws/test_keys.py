@@ -27,6 +27,14 @@ def test_similar_images_have_keys_of_their_own(digest):
     assert len(keys_of(nearly_equal, None, digest).unique()) == 1000
 
 
+@pytest.mark.parametrize("shape", [(1, 5, 5), (3, 8, 8)])
+def test_where_images_lie_in_memory_does_not_matter(shape):
+    images = torch.rand(4, *shape)
+    memory = torch.zeros(images.numel() + 1)
+    memory[1:] = images.flatten()
+    assert torch.equal(keys_of(memory[1:].view_as(images), None, weighted_sum), keys_of(images, None, weighted_sum))
+
+
 def test_weights_made_in_inference_mode_serve_training():
     with torch.inference_mode():
         first = keys_of(torch.ones(1, 1, 7, 9), None, weighted_sum)
