@@ -5,6 +5,7 @@ from torch import Tensor
 
 from defenses.checks import check_above, check_at_least, check_between
 from defenses.defense import Defense
+from defenses.parts import by_parts
 
 
 class AnisotropicDiffusion(Defense):
@@ -27,6 +28,9 @@ class AnisotropicDiffusion(Defense):
         self.steps, self.edge, self.rate = steps, edge, rate
 
     def restore(self, images: Tensor, run: int) -> Tensor:
+        return by_parts(self._diffused, images)
+
+    def _diffused(self, images: Tensor) -> Tensor:
         for _ in range(self.steps):
             down, across = (self._flow(images.diff(dim=axis)) for axis in (2, 3))
             images = images + self.rate * (_gain(down, 2) + _gain(across, 3))

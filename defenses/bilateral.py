@@ -8,6 +8,7 @@ from torch import Tensor
 from defenses.borders import mirrored, shifted
 from defenses.checks import check_above
 from defenses.defense import Defense
+from defenses.parts import by_parts
 
 
 class Bilateral(Defense):
@@ -27,6 +28,9 @@ class Bilateral(Defense):
         self.distance, self.colour = distance, colour
 
     def restore(self, images: Tensor, run: int) -> Tensor:
+        return by_parts(self._smooth, images)
+
+    def _smooth(self, images: Tensor) -> Tensor:
         reach, size = math.ceil(2 * self.distance), (images.shape[2], images.shape[3])
         wide = mirrored(images, reach, reach)
         total, weights = images.clone(), torch.ones_like(images[:, :1])

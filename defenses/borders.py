@@ -18,6 +18,8 @@ def mirrored(images: Tensor, before: int, after: int) -> Tensor:
 
 def doubled(images: Tensor, before: int, after: int) -> Tensor:
     """Mirrored about the border itself, so that the border pixel comes twice: b a | a b c d | d c."""
+    if max(before, after) == 1:
+        return F.pad(images, (before, after, before, after), mode="replicate")
     for axis in (2, 3):
         size = images.shape[axis]
         places = torch.arange(-before, size + after, device=images.device).remainder(2 * size)

@@ -1,11 +1,13 @@
 """The mean of pixels whose surroundings look alike."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from defenses.borders import mirrored
 from defenses.checks import check_above
 from defenses.defense import Defense
+from defenses.parts import by_parts
 
 
 class NonLocalMeans(Defense):
@@ -30,22 +32,23 @@ class NonLocalMeans(Defense):
         self.search, self.patch, self.strength = search, patch, strength
 
     def restore(self, images: Tensor, run: int) -> Tensor:
+        return by_parts(self._smooth, images)
+
+    def _smooth(self, images: Tensor) -> Tensor:
         reach, border = self.search // 2, self.patch // 2
         wide = mirrored(images, reach + border, reach + border)
         height, width = wide.shape[2:]
-        flat = wide.flatten(2)  # an offset within the image is one number; what wraps round stays in the border
-        total, weights = flat.clone(), torch.ones_like(flat[:, :1])
+        # An offset in the image is one number; what wraps round stays in the border. A channel of ones sums weights.
+        flat = F.pad(wide.flatten(2), (0, 0, 0, 1), value=1.0)
+        total, first = flat.clone(), border * (width + 1)
         for row, column in self._half():
             offset = row * width + column
-            alike = self._alike(flat, offset, width)
-            first = border * (width + 1)
+            alike = self._alike(flat[:, :-1], offset, width)
             here, there = (slice(start, start + alike.shape[2]) for start in (first, first + offset))
             total[..., here].addcmul_(alike, flat[..., there])  # a pair counts for both of its pixels
             total[..., there].addcmul_(alike, flat[..., here])
-            weights[..., here].add_(alike)
-            weights[..., there].add_(alike)
         inside = slice(reach + border, -(reach + border) or None)
-        mean: Tensor = (total / weights).unflatten(2, (height, width))
+        mean: Tensor = (total[:, :-1] / total[:, -1:]).unflatten(2, (height, width))
         return mean[..., inside, inside].clamp(0, 1)
 
     def _half(self) -> list[tuple[int, int]]:
@@ -55,11 +58,13 @@ class NonLocalMeans(Defense):
 
     def _alike(self, flat: Tensor, offset: int, width: int) -> Tensor:
         """The weight of each pair of pixels at an offset, (N, 1, pairs), from the first whose patch is inside."""
-        apart = (flat[..., offset:] - flat[..., : flat.shape[2] - offset]).square_().sum(1, keepdim=True)
-        apart = _box(_box(apart, self.patch, width), self.patch, 1)
+        steps = [channel[..., offset:] - channel[..., :-offset] for channel in flat.split(1, dim=1)]
+        apart = steps[0].square_()
+        for step in steps[1:]:
+            apart.addcmul_(step, step)
         scale = self.patch**2 * flat.shape[1] * (self.strength / 255) ** 2
         # Smaller weights than exp(-80) are no normal numbers, which are slow; a pixel itself counts 1.
-        return apart.div_(-scale).clamp_(min=-80).exp_()
+        return _box(_box(apart, self.patch, width), self.patch, 1).div_(-scale).clamp_(min=-80).exp_()
 
 
 def _box(values: Tensor, length: int, step: int) -> Tensor:

@@ -1,10 +1,13 @@
 """Keep images as flat as they can be near what they were."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from defenses.checks import check_at_least, check_between
 from defenses.defense import Defense, Gradient
+from defenses.parts import by_parts
 
 
 class TotalVariation(Defense):
@@ -36,7 +39,8 @@ class TotalVariation(Defense):
         kept = torch.ones_like(images[:, :1])
         if self.drop:
             kept = (self.streams(images, run).uniform(1, *images.shape[2:]) >= self.drop).to(images.dtype)
-        return flattened(images, kept, self.weight, self.steps).clamp(0, 1)
+        work = partial(flattened, weight=self.weight, steps=self.steps)
+        return by_parts(work, images, kept).clamp(0, 1)
 
 
 def flattened(images: Tensor, kept: Tensor, weight: float, steps: int) -> Tensor:

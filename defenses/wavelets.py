@@ -72,7 +72,7 @@ def _apart(images: Tensor, filters: Filters, axis: int) -> tuple[Tensor, Tensor]
     count = (size + length - 1) // 2
     axis = axis % images.dim()
     images = _mirrored(images, length - 2, 2 * count - size, axis)
-    phases = images.unflatten(axis, (-1, 2)).unbind(axis + 1)
+    phases = [phase.contiguous() for phase in images.unflatten(axis, (-1, 2)).unbind(axis + 1)]
     last = [(phases[tap % 2], tap // 2) for tap in reversed(range(length))]
     shifted = [phase.narrow(axis, start, count) for phase, start in last]
     return _weighted(shifted, filters.low), _weighted(shifted, filters.high)
@@ -85,8 +85,9 @@ def _together(low: Tensor, high: Tensor, filters: Filters, axis: int) -> Tensor:
     shifted = [part.narrow(axis, reach - 1 - tap, count) for part in (low, high) for tap in range(reach)]
     even = _weighted(shifted, filters.low_back[::2] + filters.high_back[::2])
     odd = _weighted(shifted, filters.low_back[1::2] + filters.high_back[1::2])
-    after = axis % low.dim() + 1  # even and odd in turn along the axis
-    return torch.stack([even, odd], dim=after).flatten(after - 1, after)
+    if axis == -1:  # several times as fast as stacking them behind each other
+        return torch.view_as_real(torch.complex(even, odd)).flatten(-2)
+    return torch.stack([even, odd], dim=-2).flatten(-3, -2)
 
 
 def _weighted(parts: list[Tensor], weights: tuple[float, ...]) -> Tensor:
