@@ -72,7 +72,8 @@ class DestructionRate(Callback):
         self.cache_folder = Path(cache).expanduser() if cache else None
         self.cache: AdversarialCache | None = None
         self.trials: list[DefenseTrial] = []
-        self.places: list[Tensor] | None = None
+        self.places: list[Tensor] | None = None  # of this rank's batches in the test set
+        self.seen = 0
         self.findings: Findings | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
