@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from attacks import Attack
 from callbacks.adversarial_cache import AdversarialCache, Crafted, craft
-from callbacks.trials import Pictures
+from callbacks.trials import Pictures, kept
 from defenses import Defended, Defense, vote
 from metrics import DestructionRate, PerturbationSize
 
@@ -58,6 +58,17 @@ def finish(tensor: Tensor) -> None:
     """Wait until a device has computed what it was asked for, so that time is counted where it is spent."""
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
+
+
+def begin(metric: DestructionRate | PerturbationSize, device: torch.device) -> None:
+    """Put a metric on a device with a first empty batch, since there may be no other: nothing need be recognised."""
+    metric.to(device)
+    nothing = torch.zeros(0, 1, device=device)
+    if isinstance(metric, PerturbationSize):
+        metric.update(nothing, nothing)
+    else:
+        none = nothing.flatten().long()
+        metric.update(none, none, none.expand(*metric.restored.shape[:-1], 0), none)
 
 
 @dataclass
@@ -120,19 +131,13 @@ class DefenseTrial:
         self.rate.update(labels, attacked, self.bench.predict(crafted.images), labels)
         fooled = attacked != labels
         self.size.update(images[fooled], crafted.images[fooled])
-        self._keep(Pictures(images, crafted.images, labels, attacked), fooled)
+        self.pictures = kept(self.pictures, Pictures(images, crafted.images, labels, attacked), fooled, self.samples)
         for place, (rate, size) in enumerate(zip(self.against, self.sizes)):
             defense = list(self.bench.defenses.values())[place]
             adapted = adapt(self.attack, model, defense, images, labels, crafted.images, eot)
             rate.update(labels, attacked, self.bench.judge(place, defense, adapted), labels)
             size.update(images, adapted)
         return crafted.images
-
-    def _keep(self, seen: Pictures, fooled: Tensor) -> None:
-        wanted = self.samples - (len(self.pictures) if self.pictures else 0)
-        if wanted > 0:
-            found = seen.of(fooled).first(wanted)
-            self.pictures = found if self.pictures is None else self.pictures + found
 
 
 def adapt(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import FGSM, IGSM, Attack
 from callbacks.adversarial_cache import AdversarialCache
-from callbacks.defense_trials import Bench, DefenseTrial
+from callbacks.defense_trials import Bench, DefenseTrial, begin
 from callbacks.destruction_findings import Curve, Findings
 from callbacks.destruction_sections import destruction_section
 from callbacks.fooling_sections import picture_grid
@@ -72,7 +72,8 @@ class DestructionRate(Callback):
         self.cache_folder = Path(cache).expanduser() if cache else None
         self.cache: AdversarialCache | None = None
         self.trials: list[DefenseTrial] = []
-        self.places: list[Tensor] | None = None
+        self.places: list[Tensor] | None = None  # of this rank's batches in the test set
+        self.seen = 0
         self.findings: Findings | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -94,7 +95,7 @@ class DestructionRate(Callback):
             trial.watch_adaptive()
         every = [self.clean, *(rate for curve in self.curves for rate in curve.values())]
         for metric in [*every, *(metric for trial in self.trials for metric in trial.metrics)]:
-            metric.to(trainer.strategy.root_device)
+            begin(metric, trainer.strategy.root_device)
 
     def on_test_batch_end(
         self,

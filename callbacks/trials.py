@@ -45,6 +45,15 @@ class Pictures:
         return Pictures(*(part[:count].cpu().clone() for part in vars(self).values()))
 
 
+def kept(found: Pictures | None, seen: Pictures, fooled: Tensor, samples: int) -> Pictures | None:
+    """The first so many pictures that were fooled, of those found before and those of another batch."""
+    wanted = samples - (len(found) if found else 0)
+    if wanted <= 0:
+        return found
+    new = seen.of(fooled).first(wanted)
+    return new if found is None else found + new
+
+
 @dataclass
 class Trial:
     """An attack, tried on batch after batch.
@@ -87,7 +96,9 @@ class Trial:
         if self.has_radius:
             sizes = self._radii(model, images, before, result.images, result.success)
             self.radius.update(sizes, before == labels)
-        self._keep(Pictures(images, result.images, before, after), before != after)
+        self.pictures = kept(
+            self.pictures, Pictures(images, result.images, before, after), before != after, self.samples
+        )
 
     def _radii(
         self, model: LightningModule, images: Tensor, before: Tensor, attacked: Tensor, success: Tensor
@@ -96,12 +107,6 @@ class Trial:
         if isinstance(self.attack, FixedBudget):
             return smallest_budgets(self.attack, model, images, before, self.budgets)
         return norm_of_attack(self.attack).size(attacked - images).masked_fill(~success, torch.inf)
-
-    def _keep(self, seen: Pictures, fooled: Tensor) -> None:
-        wanted = self.samples - (len(self.pictures) if self.pictures else 0)
-        if wanted > 0:
-            found = seen.of(fooled).first(wanted)
-            self.pictures = found if self.pictures is None else self.pictures + found
 
 
 def norm_of_attack(attack: Attack) -> Norm:

@@ -155,12 +155,17 @@ def refuse_untrained(command: str, options: Any) -> None:
     """Only fit may start from random weights without being told so."""
     if command == "fit" or options.ckpt_path or options.untrained:
         return
-    network = options.model.get("init_args", {}).get("network") or {}
-    if not network.get("init_args", {}).get("weights"):
+    if not has_weights(options.model.get("init_args", {}).get("network")):
         raise ValueError(
             f"{command} needs trained weights: give --ckpt_path best, last or a file, or the network's weights option; "
             "--untrained true does without"
         )
+
+
+def has_weights(network: Any) -> bool:
+    """Whether a network, or one inside it, names a file of weights."""
+    given = (network or {}).get("init_args", {})
+    return bool(given) and (bool(given.get("weights")) or has_weights(given.get("network")))
 
 
 def refuse_twins(callbacks: list[Callback]) -> None:

@@ -6,7 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import FGSM, IGSM, JSMA, LBFGS, PGD, Attack, CarliniWagner, DeepFool, GradientAttack, MaskBox, Singles
+from attacks import (
+    FGSM,
+    IGSM,
+    JSMA,
+    LBFGS,
+    PGD,
+    AtSize,
+    Attack,
+    CarliniWagner,
+    DeepFool,
+    GradientAttack,
+    MaskBox,
+    Singles,
+)
 from attacks.norms import L2, Linf
 from attacks.stops import OnSuccess
 from attacks.victim import LAUNCH
@@ -46,7 +59,11 @@ MINIMUM = [
     Row("jsma_pairs", JSMA(gamma=0.5, candidates=4), L2(), (0.9, 0.6)),
     Row("jsma_singles", JSMA(gamma=0.5, saliency=Singles(), candidates=3), L2(), (0.7, 0.25)),
 ]
-ROWS = FIXED + MINIMUM
+SIZED = [
+    Row("pgd_at_size", AtSize(PGD("linf", 0.25, steps=10, stop="success"), 0.2), L2(), (0.95, 0.7)),
+    Row("deepfool_at_size", AtSize(DeepFool(candidates=4), 0.2), L2(), (0.9, 0.5)),
+]
+ROWS = FIXED + MINIMUM + SIZED
 
 
 def table(rows):

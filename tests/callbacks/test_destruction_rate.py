@@ -1,6 +1,7 @@
 """Defences on attacked test images, inside Lightning's test loop."""
 
 import json
+from math import isnan
 
 import pytest
 import torch
@@ -128,6 +129,18 @@ def test_undefined_where_nothing_is_fooled(model, test):
     assert found["none/bitdepth/destruction_rate"] is None  # NaN
     assert found["none/rmse"] is None
     assert found["none/bitdepth/acc"] == 1
+
+
+def test_nothing_is_recognised(classifier, trainer):
+    data, blind = Digits(eval_batch_size=1), classifier()
+    data.setup("test")
+    (label,) = next(iter(data.test_dataloader()))[1]
+    blind.network[2].weight.data.zero_()
+    blind.network[2].bias.data[(label + 1) % 10] = 9.0
+    (found,) = trainer(DestructionRate({"fgsm": FGSM()}, [BitDepth()], images=1)).test(blind, data, verbose=False)
+    assert found["test/defended/clean/acc"] == 0
+    assert found["test/defended/fgsm/recognised"] == 0
+    assert isnan(found["test/defended/fgsm/bitdepth/destruction_rate"])
 
 
 def callback():

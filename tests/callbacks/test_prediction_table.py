@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning import LightningModule
 from PIL import Image
 
@@ -71,6 +72,23 @@ def test_a_folder_of_pictures_from_the_command_line(pictures, tmp_path):
         "more, and others/grey.PNG",
     ]
     assert {row[1] for row in rows} <= {"cat", "dog", "owl"}
+
+
+def test_a_defended_network_from_a_config(pictures, tmp_path):
+    torch.save(VanillaConvNet(3, num_classes=3).state_dict(), tmp_path / "weights.pt")
+    inner = {"class_path": "VanillaConvNet", "init_args": {"depth": 3, "num_classes": 3}}
+    defended = {"network": inner, "defense": {"class_path": "BitDepth", "init_args": {"bits": 2}}}
+    network = {"class_path": "Defended", "init_args": defended}
+    content = {"model": {"class_path": "Classifier", "init_args": {"network": network}}}
+    data = ["--data=PictureFiles", f"--data.root={pictures}", "--data.crop_size=32"]
+    command = ["predict", "-c", "defended.yaml", *data, "--trainer.accelerator=cpu", "--name=defended"]
+    (tmp_path / "defended.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ValueError, match="predict needs trained weights"):
+        main(command)
+    inner["init_args"]["weights"] = str(tmp_path / "weights.pt")
+    (tmp_path / "defended.yaml").write_text(yaml.safe_dump(content))
+    main(command)
+    assert len(table(tmp_path / "runs" / "defended" / "version_0" / "predictions.csv")) == 8
 
 
 def test_pictures_are_cut_and_named(pictures, tmp_path):

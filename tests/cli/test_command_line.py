@@ -76,6 +76,7 @@ def test_the_printed_command_tests_in_the_same_folder(with_run, capsys):
 @pytest.mark.parametrize("command", ["validate", "predict"])
 def test_other_commands_take_the_run_too(with_run, command):
     main([command, "-c", str(with_run / "config.yaml"), "--ckpt_path", "last"])
+    assert (with_run / "predictions.csv").is_file() == (command == "predict")
 
 
 def test_repeating_a_run_makes_a_new_version_with_equal_weights(with_run):
