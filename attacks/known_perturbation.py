@@ -26,7 +26,7 @@ class KnownPerturbation(Attack):
     def __repr__(self) -> str:
         return f"KnownPerturbation(path={self.path}, box={self.box})"
 
-    def search(self, case: Case, first: Trace, found: Found, draws: Draws) -> None:
+    def search(self, case: Case, first: Trace, found: Found, draws: Draws | None) -> None:
         check_shape(self.perturbation, case.images.shape[1:], self.path)
         points = self.box.place(case.images + self.perturbation.to(case.images))
         scores = first.victim.look(points, case.owners)
