@@ -34,7 +34,8 @@ def load_perturbation(path: str | Path, shape: tuple[int, ...] | None = None) ->
     """Read a perturbation (C, H, W), in pixels scaled to [0, 1].
 
     ``.npz`` and ``.safetensors`` are what ``save_perturbation`` writes. Published ``.mat`` and ``.npy`` files (those of
-    Moosavi-Dezfooli et al. 2017, arXiv 1610.08401, and of Kühne and Tödtli) hold H, W, C on the scale from 0 to 255.
+    Moosavi-Dezfooli et al. 2017, arXiv 1610.08401, and of Kühne and Tödtli) hold H, W, C on the scale from 0 to 255. In
+    this order they fool more than with height and width exchanged, as docs/universal_perturbations.md shows.
 
     Args:
         path: of the file.
