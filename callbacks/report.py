@@ -1,7 +1,7 @@
 """The report of a run."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ from callbacks.reporting.own_sections import (
 )
 from callbacks.reporting.page import render_page
 from callbacks.reporting.run_folder import RunFolder, StoredSection, fingerprint, finite
-from callbacks.sections import Reporting, Section, Text
+from callbacks.sections import Card, Reporting, Section, Text
 
 
 class Report(Callback):
@@ -165,6 +165,8 @@ class Report(Callback):
         record = finite(record)
         self.folder.write_record(record)
         self.folder.write_page(compose(self.folder, self.title or run_name(trainer, self.folder), record))
+        if stage != "fit":
+            rank_zero_info(summary(cards_of(self.folder, record)))
         rank_zero_info(f"Report: {self.folder.path / 'report.html'}")
 
     def _describe(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> dict[str, Any]:
@@ -193,12 +195,24 @@ def compose(folder: RunFolder, title: str, record: Mapping[str, Any]) -> str:
     ]
     sections = [*stored, *(StoredSection.render("", section) for section in own if section is not None)]
     sections.sort(key=lambda section: section.order)
-    cards = list(dict.fromkeys([*headline(record), *(card for section in stored for card in section.headline())]))
+    cards = cards_of(folder, record)
     about = next(iter(reversed(record["environment"].values())))
     subject = about["subject"]
     subtitle = subject["network"] + (f" on {subject['data']}" if subject["data"] else "")
     footer = f"Written on {about['date'].replace('T', ' ').replace('+00:00', ' UTC')}"
     return render_page(title, subtitle, banner(record), cards, sections, footer)
+
+
+def cards_of(folder: RunFolder, record: Mapping[str, Any]) -> list[Card]:
+    """The headline numbers: the report's own, and those of the plug-ins' sections."""
+    stored = (card for section in folder.read_sections() for card in section.headline())
+    return list(dict.fromkeys([*headline(record), *stored]))
+
+
+def summary(cards: Sequence[Card]) -> str:
+    """Headline numbers as lines of text, one below the other."""
+    width = max((len(card.label) for card in cards), default=0)
+    return "\n".join(f"{card.label:{width}}  {card.value}  {card.note}".rstrip() for card in cards)
 
 
 def plugin_sections(trainer: Trainer, pl_module: LightningModule) -> Iterator[Section]:

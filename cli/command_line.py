@@ -84,6 +84,12 @@ class CommandLine(LightningCLI):
         known = super().subcommands()
         return {self.command: known[self.command]} if self.command else known
 
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        """Lightning's table of all metrics, hundreds with some plug-ins, is for those who ask; the report sums up."""
+        super().setup_parser(*args, **kwargs)
+        for command in {"test", "validate"} & self._subcommand_parsers.keys():
+            self._subcommand_parsers[command].set_defaults({"verbose": False})
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Our own options."""
         parser.add_argument("--name", type=str | None, default=None, help="folder of the run, below runs/")
