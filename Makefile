@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(RUN) main.py fit -c configs/quickstart.yaml -c configs/plugins/repr.yaml --name demo
 	$(RUN) main.py test -c configs/quickstart.yaml -c configs/plugins/repr.yaml -c configs/plugins/fooling_rate.yaml \
 		--trainer.callbacks.images 50 -c configs/plugins/corruption_error.yaml --trainer.callbacks.images 60 \
-		--name demo --ckpt_path best
+		-c configs/plugins/destruction_rate.yaml --trainer.callbacks.images 50 --name demo --ckpt_path best
 
 test: $(VENV)/installed
 	$(RUN) -m ruff check .
