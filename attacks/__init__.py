@@ -15,10 +15,12 @@ from attacks.attack import Attack, AttackResult
 from attacks.attackable import attackable
 from attacks.boxes import ClipBox, MaskBox, NoBox
 from attacks.carlini_wagner import CarliniWagner
+from attacks.crafting import UniversalAttack, UniversalResult
 from attacks.deepfool import DeepFool
 from attacks.fgsm import FGSM, GradientAttack
 from attacks.interpolation import interpolate, scan
 from attacks.jsma import JSMA
+from attacks.known_perturbation import KnownPerturbation
 from attacks.lbfgs import LBFGS
 from attacks.norms import L2, Linf
 from attacks.panel import fooling_rates
@@ -28,7 +30,8 @@ from attacks.projections import Nearest, PrintedFormula
 from attacks.saliency import Pairs, Singles
 from attacks.schedules import Alternate, EveryNetwork, Single
 from attacks.stops import Never, OnSuccess
-from attacks.universal import UniversalPerturbation, UniversalResult
+from attacks.universal import UniversalPerturbation
+from attacks.universal_gradient import UniversalGradient
 
 __all__ = [
     "FGSM",
@@ -46,6 +49,7 @@ __all__ = [
     "DeepFool",
     "EveryNetwork",
     "GradientAttack",
+    "KnownPerturbation",
     "Linf",
     "MaskBox",
     "Nearest",
@@ -56,6 +60,8 @@ __all__ = [
     "PrintedFormula",
     "Single",
     "Singles",
+    "UniversalAttack",
+    "UniversalGradient",
     "UniversalPerturbation",
     "UniversalResult",
     "attackable",

@@ -27,17 +27,12 @@ class AtSize(Attack):
     def __init__(self, attack: Attack, rmse: float = 0.03) -> None:
         check_above(self, 0, rmse=rmse)
         self.attack, self.rmse = attack, rmse
-        self.starts_clean, self.bounded = attack.starts_clean, attack.bounded
-
-    @property
-    def random(self) -> bool:
-        """Whether the other one is."""
-        return self.attack.random
+        self.starts_clean, self.bounded, self.random = attack.starts_clean, attack.bounded, attack.random
 
     def __repr__(self) -> str:
         return f"AtSize({self.attack!r}, rmse={self.rmse})"
 
-    def search(self, case: Case, first: Trace, found: Found, draws: Draws) -> None:
+    def search(self, case: Case, first: Trace, found: Found, draws: Draws | None) -> None:
         own = Found(case.images)
         self.attack.search(case, first, own, draws)
         points = resized(case.images, own.images.to(case.images.dtype), self.rmse)

@@ -58,9 +58,11 @@ class Found:
     """The best point so far for every image of a batch; at first the clean image (N, C, H, W)."""
 
     def __init__(self, images: Tensor) -> None:
-        self.images = images.clone()
+        # One row more than images: what is refused goes there, so that no device is asked what is taken.
+        self._images = torch.cat([images, images.new_zeros(1, *images.shape[1:])])
+        self._reached = torch.zeros(len(images) + 1, dtype=torch.bool, device=images.device)
+        self.images, self.reached = self._images[:-1], self._reached[:-1]
         self.values = torch.full((len(images),), -torch.inf, device=images.device)
-        self.reached = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         self.steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
 
     def offer(self, owners: Tensor, points: Tensor, values: Tensor, reached: Tensor) -> None:
@@ -69,15 +71,15 @@ class Found:
         Args:
             owners: (n,) the image of each; of several points of one image the best counts.
             points: (n, ...).
-            values: (n,) higher is better.
+            values: (n,) higher is better; minus infinity is never taken.
             reached: (n,) whether the goal is.
         """
         values = values.detach().to(self.values.dtype)
         best = self.values.scatter_reduce(0, owners, values, "amax")
         better = (values > self.values[owners]) & (values == best[owners])
-        winners = owners[better]
-        self.images[winners] = points[better].to(self.images.dtype)
-        self.reached[winners] = reached[better]
+        rows = torch.where(better, owners, len(self.values))
+        self._images[rows] = points.to(self._images.dtype)
+        self._reached[rows] = reached
         self.values = best
 
     def count_step(self, owners: Tensor) -> None:
@@ -93,10 +95,12 @@ class Attack(ABC):
     Attributes:
         starts_clean: whether the first gradient is taken at the clean image.
         bounded: whether images must lie in [0, 1].
+        random: whether random numbers are drawn, so that another seed gives another result.
     """
 
     starts_clean = True
     bounded = True
+    random = False
 
     def __call__(
         self,
@@ -126,28 +130,23 @@ class Attack(ABC):
             if len(images):
                 case, first = self._open(victim, images, labels, targets)
                 already = case.goal.reached(first.scores.detach())
-                self.search(case, first, found, draws_of(images, generator))
+                self.search(case, first, found, draws_of(images, generator) if self.random else None)
         success = found.reached & ~already
         return AttackResult(found.images, success, already, found.steps, victim.forward_passes, victim.backward_passes)
-
-    @property
-    def random(self) -> bool:
-        """Whether draws decide, so that another seed gives another result; a plain no must be certain."""
-        return True
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in vars(self).items())
         return f"{type(self).__name__}({settings})"
 
     @abstractmethod
-    def search(self, case: Case, first: Trace, found: Found, draws: Draws) -> None:
+    def search(self, case: Case, first: Trace, found: Found, draws: Draws | None) -> None:
         """Offer points.
 
         Args:
             case: all images.
             first: scores of the clean images; they can be differentiated where the attack starts there.
             found: where points are offered.
-            draws: random numbers of each image.
+            draws: random numbers of each image, if the attack draws any.
         """
 
     def _open(

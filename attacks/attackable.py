@@ -1,6 +1,6 @@
 """The one context in which gradients of an input are taken (contract 5 of the design)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVarTuple
 
@@ -31,13 +31,13 @@ def attackable(model: Callable[..., Any], *tensors: *Tensors) -> Iterator[tuple[
         The tensors, detached, so that ``requires_grad_`` on them does not reach the caller.
     """
     module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
-    module = module if isinstance(module, nn.Module) else nn.Module()
+    parts = list(module.modules()) if isinstance(module, nn.Module) else []
     with (
-        torch.random.fork_rng(devices=_gpus(module, tensors)),
+        torch.random.fork_rng(devices=_gpus(parts, tensors)),
         torch.inference_mode(False),
         torch.enable_grad(),
-        _without_inference_tensors(module),  # first: they cannot be asked for gradients again afterwards
-        _frozen(module),
+        _without_inference_tensors(parts),  # first: they cannot be asked for gradients again afterwards
+        _frozen(parts),
     ):
         yield tuple(_usable(tensor) for tensor in tensors)  # type: ignore[misc]
 
@@ -50,10 +50,11 @@ def _usable(value: Any) -> Any:
 
 
 @contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
+def _frozen(parts: Sequence[nn.Module]) -> Iterator[None]:
     """Eval mode for every part and no gradients for parameters; each gets its own flag back."""
-    training = {part: part.training for part in module.modules()}
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    training = [part for part in parts if part.training]
+    parameters = [parameter for part in parts for parameter in part._parameters.values()]
+    trained = [parameter for parameter in parameters if parameter is not None and parameter.requires_grad]
     try:
         for part in training:
             part.training = False
@@ -61,18 +62,18 @@ def _frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(False)
         yield
     finally:
-        for part, flag in training.items():
-            part.training = flag
+        for part in training:
+            part.training = True
         for parameter in trained:
             parameter.requires_grad_(True)
 
 
 @contextmanager
-def _without_inference_tensors(module: nn.Module) -> Iterator[None]:
+def _without_inference_tensors(parts: Sequence[nn.Module]) -> Iterator[None]:
     """Copies in place of the parameters and buffers that were made in inference mode, such as a bank of embeddings."""
     replaced: list[tuple[dict[str, Any], str, Tensor]] = []
     try:
-        for part in module.modules():
+        for part in parts:
             for slots in _slots(part):
                 for name, tensor in slots.items():
                     if tensor is not None and tensor.is_inference():
@@ -89,7 +90,10 @@ def _slots(part: nn.Module) -> list[dict[str, Any]]:
     return [part._parameters, part._buffers]
 
 
-def _gpus(module: nn.Module, tensors: tuple[Any, ...]) -> list[torch.device]:
+def _gpus(parts: Sequence[nn.Module], tensors: tuple[Any, ...]) -> list[torch.device]:
     """The CUDA devices that take part, whose random states are to be kept."""
-    found = [tensor.device for tensor in [*tensors, *module.parameters()] if isinstance(tensor, Tensor)]
-    return list({device for device in found if device.type == "cuda"})
+    if not torch.cuda.is_initialized():
+        return []
+    found = [*tensors, *(tensor for part in parts for tensor in part._parameters.values())]
+    devices = {tensor.device for tensor in found if isinstance(tensor, Tensor)}
+    return [device for device in devices if device.type == "cuda"]

@@ -8,8 +8,9 @@ from torch import Tensor
 from attacks.adam import Adam
 from attacks.attack import Case, Found
 from attacks.checks import check_above, check_at_least
+from attacks.goal import Goal
 from attacks.penalty_search import PenaltySearch
-from attacks.rows import Rows, column, narrow
+from attacks.rows import Rows, column, narrow, places
 from attacks.victim import Trace, Victim
 
 CHECKS = 10  # how often in a search it is looked whether an image has settled, as in the authors' code
@@ -80,39 +81,36 @@ class CarliniWagner(PenaltySearch[Case]):
         for step in range(self.steps):
             points = (state.w.tanh() + 1) / 2
             trace = victim.trace(points, case.owners)
-            succeeded[state.places[self.offer(case, points, trace.scores, found)]] = True
-            state.loss += self._loss(case, state, points, trace)
+            delta = points - case.images
+            distance, lack = delta.flatten(1).square().sum(1), self._lack(case.goal, trace).detach()
+            succeeded[state.places] |= self.offer(case, points, distance, trace.scores, found)
+            state.loss += distance + state.c * lack.clamp(min=0)
             if (step + 1) % max(LEAST, self.steps // CHECKS) == 0:
-                falling = state.loss < SETTLED * state.before
+                falling = places(state.loss < SETTLED * state.before)
                 state.before, state.loss = state.loss, torch.zeros_like(state.loss)
-                if not falling.any():
+                if not len(falling):
                     break
                 trace = trace.keep(falling)
-                case, state, points = narrow(falling, case, state, points)
-            slope = self._slope(case, state, points, trace)
+                case, state, points, delta, lack = narrow(falling, case, state, points, delta, lack)
+            slope = 2 * delta
+            self._add_lack(slope, case, state, lack, trace)
             state.w += state.adam.update(slope * 2 * points * (1 - points), step + 1, self.learning_rate)
             found.count_step(case.owners)
         return succeeded
 
     def _start(self, case: Case, c: Tensor) -> Descent:
         w = ((2 * case.images - 1) * (1 - self.guard)).atanh()
-        places = torch.arange(len(c), device=c.device)
-        return Descent(w, Adam.at_rest(w), c, torch.zeros_like(c), torch.full_like(c, torch.inf), places)
+        begun = torch.arange(len(c), device=c.device)
+        return Descent(w, Adam.at_rest(w), c, torch.zeros_like(c), torch.full_like(c, torch.inf), begun)
 
-    def _lack(self, case: Case, trace: Trace) -> Tensor:
+    def _lack(self, goal: Goal, trace: Trace) -> Tensor:
         """What the margin of each image lacks, (n,)."""
-        return self.confidence - case.goal.margin(trace.scores)
+        return self.confidence - goal.margin(trace.scores)
 
-    def _loss(self, case: Case, state: Descent, points: Tensor, trace: Trace) -> Tensor:
-        """What is minimised, (n,)."""
-        distance = (points - case.images).flatten(1).square().sum(1)
-        return distance + state.c * self._lack(case, trace).detach().clamp(min=0)
-
-    def _slope(self, case: Case, state: Descent, points: Tensor, trace: Trace) -> Tensor:
-        """The gradient of the loss with respect to pixels; where the margin lacks nothing, no pass is spent on it."""
-        slope = 2 * (points - case.images)
-        lacking = self._lack(case, trace).detach() >= 0
-        if lacking.any():
-            trace, lagging = trace.keep(lacking), case[lacking]
-            slope[lacking] += column(state.c[lacking], points) * trace.gradient(self._lack(lagging, trace))
-        return slope
+    def _add_lack(self, slope: Tensor, case: Case, state: Descent, lack: Tensor, trace: Trace) -> None:
+        """Complete the gradient of the loss in pixels; where the margin lacks nothing, no pass is spent on it."""
+        lacking = places(lack >= 0)
+        if len(lacking):
+            trace = trace.keep(lacking)
+            gradient = trace.gradient(self._lack(case.goal[lacking], trace))
+            slope[lacking] += column(state.c[lacking], slope) * gradient

@@ -78,14 +78,20 @@ class DeepFool(Walk[Total]):
 
     def _nearest(self, case: Case, memory: Total, points: Tensor, trace: Trace) -> tuple[Tensor, Tensor]:
         """Distance (n,) of the nearest boundary, infinite where no gradient leads to one, and its normal (n, ...)."""
-        nearest, normal = points.new_full((len(points),), torch.inf), torch.zeros_like(points)
-        contenders = memory.contenders.unbind(1)
-        for left, contender in zip(range(len(contenders))[::-1], contenders):
-            lead = case.goal.lead(trace.scores, contender)
-            gradient = self.box.admissible(points, trace.gradient(lead, again=left > 0))
-            slope = self.norm.dual(gradient)
-            distance = torch.where(slope > 0, lead.detach().abs() / slope, torch.inf)
-            nearer = distance < nearest
-            nearest = torch.where(nearer, distance, nearest)
-            normal = torch.where(column(nearer, points), gradient, normal)
-        return nearest, normal
+        leads, gradients = self._leads(case, memory, trace)
+        gradients = self.box.admissible(points.unsqueeze(1), gradients)
+        slopes = self.norm.dual(gradients.flatten(0, 1)).view_as(leads)
+        distance, place = torch.where(slopes > 0, leads.abs() / slopes, torch.inf).min(1)
+        return distance, gradients[torch.arange(len(place), device=place.device), place]
+
+    def _leads(self, case: Case, memory: Total, trace: Trace) -> tuple[Tensor, Tensor]:
+        """How far each contender is ahead (n, k), and the gradients (n, k, ...)."""
+        size, count = memory.contenders.shape
+        copies = trace.copies(count)
+        if copies is not None:
+            owner = torch.arange(size, device=memory.contenders.device).repeat_interleave(count)
+            lead = case.goal[owner].lead(copies.scores, memory.contenders.flatten())
+            return lead.detach().view(size, count), copies.gradient(lead).unflatten(0, (size, count))
+        leads = [case.goal.lead(trace.scores, contender) for contender in memory.contenders.unbind(1)]
+        gradients = [trace.gradient(lead, again=left > 0) for left, lead in zip(range(count)[::-1], leads)]
+        return torch.stack(leads, 1).detach(), torch.stack(gradients, 1)

@@ -11,6 +11,7 @@ from attacks.attackable import attackable
 from attacks.checks import check_at_least, check_classes, check_images, check_pixels, check_scores
 from attacks.draws import Draws, draws_of
 from attacks.norms import Norm, NormName, norm_of
+from attacks.rows import narrow, places
 from attacks.stops import Stop, StopName, stop_of
 from attacks.victim import Trace, Victim
 
@@ -43,7 +44,7 @@ class FixedBudget(Attack):
     ) -> None:
         self.norm, self.stop = norm_of(norm), stop_of(stop)
         self.eps, self.step, self.steps = eps, step, steps
-        self.starts_clean, self.restarts = not random_start, restarts
+        self.random, self.starts_clean, self.restarts = random_start, not random_start, restarts
         self._check_budget()
         check_at_least(self, 1, steps=steps, restarts=restarts)
         if restarts > 1 and not random_start:
@@ -51,10 +52,6 @@ class FixedBudget(Attack):
                 f"{type(self).__name__}: restarts={restarts} would repeat one path from the clean image: "
                 "set random_start to true, or restarts to 1"
             )
-
-    @property
-    def random(self) -> bool:
-        return not self.starts_clean
 
     def at(self, eps: float) -> Self:
         """The same attack with another budget, for a warm-up or a curve; its step changes in proportion."""
@@ -84,7 +81,7 @@ class FixedBudget(Attack):
         with attackable(model, images, labels, targets) as (images, labels, targets):
             victim, found, clean = Victim(model, images), Found(images), in_range(images)
             owners = torch.arange(len(images), device=images.device)
-            points = self._start(clean, draws_of(images, generator), restart=0)
+            points = self._start(clean, draws_of(images, generator) if self.random else None, restart=0)
             trace = victim.trace(points, owners)
             if images.is_cpu:
                 check_pixels(images)
@@ -96,21 +93,22 @@ class FixedBudget(Attack):
             found.images[case.owners] = points.to(images.dtype)
         return found.images
 
-    def search(self, case: Case, first: Trace, found: Found, draws: Draws) -> None:
+    def search(self, case: Case, first: Trace, found: Found, draws: Draws | None) -> None:
         trace = first if self.starts_clean else None
         spared = self.stop.finished(case.goal, first.scores)
         if spared is not None:
-            case, trace = case[~spared], trace.keep(~spared) if trace else None
+            left = places(~spared)
+            case, trace = case[left], trace.keep(left) if trace else None
         for restart in range(self.restarts):
             if len(case.owners):
-                points = self._start(case.images, draws[case.owners], restart)
+                points = self._start(case.images, None if draws is None else draws[case.owners], restart)
                 case, points = self._climb(first.victim, case, points, trace, found)
             if not len(case.owners):
                 return
             scores = first.victim.look(points, case.owners)
             self._offer(case, points, scores, found)
             finished = self.stop.finished(case.goal, scores)
-            case = case if finished is None else case[~finished]
+            case = case if finished is None else case[places(~finished)]
 
     def _check_budget(self) -> None:
         check_at_least(self, 0, eps=self.eps, step=self.step)
@@ -120,9 +118,9 @@ class FixedBudget(Attack):
                 f"[0, 1]: write {self.eps:g}/255 as {self.eps / 255:.4g}"
             )
 
-    def _start(self, clean: Tensor, draws: Draws, restart: int) -> Tensor:
+    def _start(self, clean: Tensor, draws: Draws | None, restart: int) -> Tensor:
         """Where the steps begin."""
-        if self.starts_clean:
+        if draws is None:
             return clean
         return (clean + self.eps * self.norm.sample(draws, clean, restart)).clamp(0, 1)
 
@@ -133,9 +131,10 @@ class FixedBudget(Attack):
         for _ in range(self.steps):
             trace = trace or victim.trace(points, case.owners)
             finished = self.stop.finished(case.goal, trace.scores)
-            if finished is not None and bool(finished.any()):
-                self._offer(case[finished], points[finished], trace.scores[finished], found)
-                case, points, trace = case[~finished], points[~finished], trace.keep(~finished)
+            if finished is not None:
+                self._offer(case, points, trace.scores, found, finished)
+                left = places(~finished)
+                case, points, trace = *narrow(left, case, points), trace.keep(left)
             if not len(points):
                 break
             gradient = trace.gradient(case.goal.loss(trace.scores))
@@ -148,6 +147,8 @@ class FixedBudget(Attack):
         delta = points + self.step * self.norm.steepest(gradient) - clean
         return (clean + self.norm.project(delta, self.eps)).clamp(0, 1)
 
-    def _offer(self, case: Case, points: Tensor, scores: Tensor, found: Found) -> None:
-        """Of several restarts the point with the highest margin is kept."""
-        found.offer(case.owners, points, case.goal.margin(scores), case.goal.reached(scores))
+    def _offer(self, case: Case, points: Tensor, scores: Tensor, found: Found, those: Tensor | None = None) -> None:
+        """Of several restarts the point with the highest margin is kept; only those (n,), if a mask is given."""
+        margin = case.goal.margin(scores)
+        margin = margin if those is None else margin.masked_fill(~those, -torch.inf)
+        found.offer(case.owners, points, margin, case.goal.reached(scores))

@@ -10,7 +10,7 @@ from attacks.checks import check_above, check_at_least
 from attacks.goal import Targeted
 from attacks.penalty_search import PenaltySearch
 from attacks.quasi_newton import QuasiNewton
-from attacks.rows import column, narrow
+from attacks.rows import column, narrow, places
 from attacks.victim import Trace, Victim
 
 
@@ -55,26 +55,28 @@ class LBFGS(PenaltySearch[Aimed]):
         return Aimed(case.images, case.goal, case.owners, Targeted(aims.flatten()))
 
     def minimise(self, victim: Victim, case: Aimed, c: Tensor, found: Found) -> Tensor:
-        succeeded, places = torch.zeros_like(c, dtype=torch.bool), torch.arange(len(c), device=c.device)
+        succeeded, begun = torch.zeros_like(c, dtype=torch.bool), torch.arange(len(c), device=c.device)
         descent = QuasiNewton.at(case.images, curvature=2)  # that of the squared distance
         for step in range(self.steps):
             trial = descent.trial()
             trace = victim.trace(trial, case.owners)
-            succeeded[places[self.offer(case, trial, trace.scores, found)]] = True
-            value = (trial - case.images).flatten(1).square().sum(1) - c * case.aim.loss(trace.scores.detach())
-            taken, going = descent.judge(trial, value)
-            if not going.any():
+            distance = (trial - case.images).flatten(1).square().sum(1)
+            succeeded[begun] |= self.offer(case, trial, distance, trace.scores, found)
+            value = distance - c * case.aim.loss(trace.scores.detach())
+            taken, on = descent.judge(trial, value)
+            going = places(on)
+            if not len(going):
                 break
             trace = trace.keep(going)
-            case, c, places, descent, trial, value, taken = narrow(going, case, c, places, descent, trial, value, taken)
-            descent.advance(step, trial, value, self._slope(case, c, trial, taken, trace), taken)
+            case, c, begun, descent, trial, value, taken = narrow(going, case, c, begun, descent, trial, value, taken)
+            descent.advance(step, trial, value, self._slope(case, c, trial, places(taken), trace), taken)
             found.count_step(case.owners)
         return succeeded
 
     def _slope(self, case: Aimed, c: Tensor, trial: Tensor, taken: Tensor, trace: Trace) -> Tensor:
-        """The gradient (n, ...) of what is minimised, at trials that are taken."""
+        """The gradient (n, ...) of what is minimised, at the places (m,) of trials that are taken."""
         slope = 2 * (trial - case.images)
-        if taken.any():
-            trace, kept = trace.keep(taken), case[taken]
-            slope[taken] -= column(c[taken], trial) * trace.gradient(kept.aim.loss(trace.scores))
+        if len(taken):
+            trace = trace.keep(taken)
+            slope[taken] -= column(c[taken], trial) * trace.gradient(case.aim[taken].loss(trace.scores))
         return slope

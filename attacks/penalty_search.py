@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks.attack import Attack, Case, Found
 from attacks.draws import Draws
-from attacks.rows import Rows
+from attacks.rows import Rows, places
 from attacks.victim import Trace, Victim
 
 
@@ -53,10 +53,6 @@ class PenaltySearch(Attack, Generic[C]):
     searches: int
     confidence: float = 0.0
 
-    @property
-    def random(self) -> bool:
-        return False
-
     @abstractmethod
     def minimise(self, victim: Victim, case: C, c: Tensor, found: Found) -> Tensor:
         """Offer what is met on the way to a minimum; gives whether anything was good enough, (n,).
@@ -77,18 +73,17 @@ class PenaltySearch(Attack, Generic[C]):
             scores: of the clean images, (n, num_classes).
         """
 
-    def search(self, case: Case, first: Trace, found: Found, draws: Draws) -> None:
-        pending = ~case.goal.reached(first.scores)
+    def search(self, case: Case, first: Trace, found: Found, draws: Draws | None) -> None:
+        pending = places(~case.goal.reached(first.scores))
         searched = self.depart(case[pending], first.scores.detach()[pending])
         zeros = searched.images.new_zeros(len(searched.owners))
         bracket = Bracket(zeros + self.initial_c, zeros, zeros + torch.inf)
         for _ in range(self.searches if len(zeros) else 0):
             bracket = bracket.narrower(self.minimise(first.victim, searched, bracket.c, found))
 
-    def offer(self, case: Case, points: Tensor, scores: Tensor, found: Found) -> Tensor:
-        """Offer points by their distance; gives which of them are good enough, (n,)."""
+    def offer(self, case: Case, points: Tensor, distance: Tensor, scores: Tensor, found: Found) -> Tensor:
+        """Offer points by their squared distance (n,); gives which of them are good enough, (n,)."""
         scores = scores.detach()
         hit = case.goal.reached(scores) & (case.goal.margin(scores) >= self.confidence)
-        distance = (points - case.images).flatten(1).square().sum(1)
-        found.offer(case.owners[hit], points[hit], -distance[hit], hit[hit])
+        found.offer(case.owners, points, torch.where(hit, -distance, -torch.inf), hit)
         return hit

@@ -1,6 +1,7 @@
 """Universal perturbations in files: one's own, and published ones."""
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,25 @@ def load_perturbation(path: str | Path, shape: tuple[int, ...] | None = None) ->
         shape: (C, H, W) of the images it is meant for; another one is refused.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no perturbation file {path}: give the path of one")
     readers = {".npz": _npz, ".safetensors": _safe, ".mat": _mat, ".npy": _npy}
     if path.suffix not in readers:
         raise ValueError(f"{path}: a perturbation is read from {', '.join(readers)}, so give one of these")
     perturbation = readers[path.suffix](path)
     _check_layout(perturbation, path)
-    if shape is not None and tuple(perturbation.shape) != tuple(shape):
+    if shape is not None:
+        check_shape(perturbation, shape, path)
+    return perturbation
+
+
+def check_shape(perturbation: Tensor, shape: Sequence[int], path: Path) -> None:
+    """Refuse a perturbation for images of another shape (C, H, W)."""
+    if tuple(perturbation.shape) != tuple(shape):
         raise ValueError(
             f"{path} holds a perturbation of shape {tuple(perturbation.shape)}, the images have {tuple(shape)}: give a "
             "file made for this size, or resize the images"
         )
-    return perturbation
 
 
 def _npz(path: Path) -> Tensor:

@@ -3,12 +3,13 @@
 from abc import abstractmethod
 from typing import Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from attacks.attack import Attack, Case, Found
 from attacks.draws import Draws
 from attacks.norms import Norm
-from attacks.rows import Rows, narrow
+from attacks.rows import Rows, narrow, places
 from attacks.victim import Trace
 
 Memory = TypeVar("Memory", bound=Rows)
@@ -22,10 +23,6 @@ class Walk(Attack, Generic[Memory]):
     """
 
     norm: Norm
-
-    @property
-    def random(self) -> bool:
-        return False
 
     @abstractmethod
     def depart(self, case: Case, scores: Tensor) -> tuple[Case, Memory]:
@@ -55,8 +52,8 @@ class Walk(Attack, Generic[Memory]):
             trace: the scores there.
         """
 
-    def search(self, case: Case, first: Trace, found: Found, draws: Draws) -> None:
-        pending = ~case.goal.reached(first.scores)
+    def search(self, case: Case, first: Trace, found: Found, draws: Draws | None) -> None:
+        pending = places(~case.goal.reached(first.scores))
         case, memory = self.depart(case[pending], first.scores.detach()[pending])
         trace = first.keep(pending, self.gradients(memory)) if self.starts_clean else None
         points = case.images
@@ -65,18 +62,18 @@ class Walk(Attack, Generic[Memory]):
                 return
             trace = trace or first.victim.trace(points, case.owners)
             self._offer(case, points, trace.scores, found)
-            walking = ~found.reached[case.owners]
-            if step == self.longest(case) or not walking.any():
+            walking = places(~found.reached[case.owners])
+            if step == self.longest(case) or not len(walking):
                 return
             trace = trace.keep(walking, self.gradients(memory))
             case, memory, points = narrow(walking, case, memory, points)
             points, moved = self.step(case, memory, points, trace)
-            case, memory, points = narrow(moved, case, memory, points)
+            case, memory, points = narrow(places(moved), case, memory, points)
             found.count_step(case.owners)
             trace = None
 
     def _offer(self, case: Case, points: Tensor, scores: Tensor, found: Found) -> None:
         """Of several points of one image the nearest is kept."""
         reached = case.goal.reached(scores)
-        case, points = case[reached], points[reached]
-        found.offer(case.owners, points, -self.norm.size(points - case.images), reached[reached])
+        size = self.norm.size(points - case.images)
+        found.offer(case.owners, points, torch.where(reached, -size, -torch.inf), reached)

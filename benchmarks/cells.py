@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +53,12 @@ class Cell:
         return Path("runs") / self.name / f"recipe-{self.recipe}"
 
     @property
+    def checkpoints(self) -> list[str]:
+        """All weights that are tested; the table's come last, so that the run folder shows those."""
+        others = {column.checkpoint for column in self.columns if column.checkpoint and self.row.fit}
+        return [*sorted(others - {self.checkpoint}), self.checkpoint]
+
+    @property
     def label(self) -> str:
         """For messages."""
         return f"{self.row.name}, seed {self.seed}"
@@ -74,10 +81,32 @@ def plan_cell(table: Table, scale: str, row: Row, seed: int, data: str, extra: M
     for overrides in (*(part.overrides for part in parts), extra, {"seed_everything": seed}):
         for name, value in overrides.items():
             put(options, name, value)
+    options = with_runs(options, lambda name: plan_cell(table, scale, earlier(table, row, name), seed, data, extra))
     contents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "configs/trainer.yaml", *configs)]
-    name = f"papers/{table.path.parent.name}-{table.path.stem}/{scale}/{slug(row.name)}-seed{seed}"
+    place = table.path.parent.name if row.run else f"{table.path.parent.name}-{table.path.stem}"
+    name = f"papers/{place}/{scale}/{slug(row.run or row.name)}-seed{seed}"
     recipe = digits([contents, options, scale, data, row.fit, table.checkpoint])
-    return Cell(row, seed, configs, options, table.columns, table.checkpoint, name, recipe)
+    columns = [column.of(row) for column in table.columns]
+    return Cell(row, seed, configs, options, columns, table.checkpoint, name, recipe)
+
+
+def with_runs(value: Any, find: Callable[[str], Cell]) -> Any:
+    """Options with the run folder of a row's cell in place of each ``${run_of:ROW}``."""
+    if isinstance(value, dict):
+        return {key: with_runs(item, find) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_runs(item, find) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"\$\{run_of:([^}]*)\}", lambda found: str(find(found[1].strip()).folder), value)
+    return value
+
+
+def earlier(table: Table, row: Row, name: str) -> Row:
+    """The row of this name that is run before another one."""
+    before = {other.name: other for other in table.rows[: table.rows.index(row)]}
+    if name not in before:
+        raise ValueError(f"{table.path}: row {row.name} asks for the run of {name}, which is no row above it")
+    return before[name]
 
 
 def put(options: dict[str, Any], name: str, value: Any) -> None:
@@ -104,8 +133,10 @@ def make_cell(cell: Cell, run: Runner) -> dict[str, Any]:
     write_options(cell)
     if cell.row.fit and not finished(cell, "fit"):
         command(cell, "fit", run)
-    if not finished(cell, "test"):
-        command(cell, "test", run)
+    for checkpoint in cell.checkpoints:
+        if not kept_test(cell, checkpoint).is_file():
+            command(cell, "test", run, checkpoint)
+            kept_test(cell, checkpoint).write_text(json.dumps(record(cell)["test"]), encoding="utf-8")
     return collect(cell)
 
 
@@ -115,19 +146,24 @@ def write_options(cell: Cell) -> None:
     (cell.folder / "recipe.yaml").write_text(yaml.safe_dump(cell.options, sort_keys=False), encoding="utf-8")
 
 
-def command(cell: Cell, stage: str, run: Runner) -> None:
-    """Run one command; its output is added to ``commands.log`` in the run folder."""
+def kept_test(cell: Cell, checkpoint: str) -> Path:
+    """Where the figures of a test with these weights are kept, since the next test replaces the run's own."""
+    return cell.folder / f"test-{checkpoint}.json"
+
+
+def command(cell: Cell, stage: str, run: Runner, checkpoint: str = "last") -> None:
+    """Run one command from a checkpoint; its output is added to ``commands.log`` in the run folder."""
     log = cell.folder / "commands.log"
-    status = run(arguments(cell, stage), log)
+    status = run(arguments(cell, stage, checkpoint), log)
     if status or not finished(cell, stage):
         raise CellError(f"{stage} ended with status {status} and without a result: {last_line(log)} (all in {log})")
 
 
-def arguments(cell: Cell, stage: str) -> list[str]:
+def arguments(cell: Cell, stage: str, checkpoint: str) -> list[str]:
     """The words after ``main.py``."""
     files = [word for path in (*cell.configs, cell.folder / "recipe.yaml") for word in ("-c", shorten(path))]
     folder = ["--name", cell.name, f"--trainer.logger.init_args.version={cell.folder.name}"]
-    start = cell.folder / "checkpoints" / f"{'last' if stage == 'fit' else cell.checkpoint}.ckpt"
+    start = cell.folder / "checkpoints" / f"{checkpoint}.ckpt"
     needed = start.is_file() if stage == "fit" else cell.row.fit
     return [stage, *files, *folder, *(["--ckpt_path", str(start)] if needed else [])]
 
@@ -169,22 +205,38 @@ def collect(cell: Cell) -> dict[str, Any]:
     """What a finished run gave."""
     found = record(cell)
     about = found["environment"]
-    metrics = found["test"] | means_of_last_epochs(cell.columns, found.get("history", {}))
+    metrics = tested(cell) | means_of_last_epochs(cell.columns, found.get("history", {}))
     for column in cell.columns:
-        if column.key not in metrics:
+        if column.key not in metrics and not column.optional:
             hint = nearest(column.key, metrics) or f"; it gave {', '.join(metrics)}"
             raise CellError(f"the test gave no {column.key}{hint}")
     return {
         "row": cell.row.name,
         "seed": cell.seed,
         "recipe": cell.recipe,
-        "metrics": metrics,
+        "metrics": own_figures(cell, metrics),
         "epochs": about.get("fit", {}).get("epochs"),
         "seconds": {stage: about[stage]["seconds"] for stage in ("fit", "test") if stage in about},
         "date": about["test"]["date"],
         "code": about["test"]["code"],
         "environment": {name: about["test"][name] for name in ("hardware", "versions")},
     }
+
+
+def tested(cell: Cell) -> dict[str, float]:
+    """What the tests gave: all figures of the table's own weights, and of others those of the columns that ask."""
+    figures = {name: json.loads(kept_test(cell, name).read_text(encoding="utf-8")) for name in cell.checkpoints}
+    own: dict[str, float] = figures[cell.checkpoint]
+    asked = [column for column in cell.columns if column.checkpoint in figures]
+    found = {column.key: figures[str(column.checkpoint)].get(column.metric) for column in asked}
+    return own | {key: value for key, value in found.items() if value is not None}
+
+
+def own_figures(cell: Cell, metrics: Mapping[str, float]) -> dict[str, float]:
+    """What belongs to a row; of a shared run, the figures that bear its name and those of the columns."""
+    keys = {column.key for column in cell.columns}
+    mine = f"/{cell.row.figures}/"
+    return {name: value for name, value in metrics.items() if not cell.row.figures or mine in name or name in keys}
 
 
 def means_of_last_epochs(

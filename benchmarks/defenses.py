@@ -3,7 +3,7 @@
     python -m benchmarks.defenses --json benchmarks/results/speed/defenses.json
 
 Contestants take turns on the same pictures, in one process and on one core: ours on a batch of tensors, a peer on one
-array after the other, in the layout that it likes. Shown are medians over rounds with their 95 % interval. An aim is
+array after the other, in the layout that it likes. Shown are medians of processor time, with a 95 % interval. An aim is
 about the ratio to the fastest peer, and is decided only where the whole interval lies on one side of it. Peers that are
 not installed are named. Where there is a GPU, ours run on it once more, in large batches.
 """

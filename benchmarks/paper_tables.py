@@ -110,6 +110,9 @@ def plan(table: Table, options: argparse.Namespace, data: str, extra: Mapping[st
     for name in options.rows or ():
         require(name, [row.name for row in table.rows], f"{table.path}: --rows names a row")
     rows = table.rows_at(options.scale) if options.rows is None else [r for r in table.rows if r.name in options.rows]
+    for row in [row for row in rows if row.same_as]:
+        print(f"{row.name} is run for another table, {row.same_as}")
+    rows = [row for row in rows if not row.same_as]
     seeds = options.seeds or table.scale(options.scale).seeds
     return [plan_cell(table, options.scale, row, seed, data, extra) for row in rows for seed in seeds]
 

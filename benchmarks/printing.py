@@ -36,7 +36,9 @@ def render_row(row: Row, table: Table, cells: Sequence[Mapping[str, Any]]) -> li
     """A row's fields; n is the number of runs."""
     fields = [row.name]
     for column in table.columns:
-        values = [shown(column, cell) for cell in cells]
+        here = column.of(row)
+        there = [cell for cell in cells if here.key in cell["metrics"] or not here.optional]
+        values = [shown(here, cell) for cell in there]
         figures = render_figures(row.paper_figure(column), values, column.digits)
         fields += figures if table.has_paper_figures(column) else figures[1:2]
     return [*fields, str(len(cells))]
@@ -82,8 +84,7 @@ def about(results: Results, valid: Sequence[Mapping[str, Any]], stale: Sequence[
     lines = [f"Scale {results.scale}: {content['note']}", f"Data: {content['data']}"]
     if content["set"]:
         lines.append("Set besides: " + ", ".join(f"{name}={value}" for name, value in content["set"].items()))
-    used = sorted({cell["environment"] for cell in valid})
-    lines += [describe_environment(content["environments"][index]) for index in used]
+    lines += dict.fromkeys(describe_environment(cell["environment"]) for cell in valid)
     lines.append(describe_runs(valid))
     return lines + describe_stale(stale)
 
@@ -98,11 +99,12 @@ def describe_environment(environment: Mapping[str, Any]) -> str:
 
 def describe_runs(cells: Sequence[Mapping[str, Any]]) -> str:
     """Spread, time, dates and commits in one line."""
-    seconds = sum(sum(cell["seconds"].values()) for cell in cells)
+    each = {(cell["recipe"], cell["seed"]): cell for cell in cells}  # rows may share a run
+    seconds = sum(sum(cell["seconds"].values()) for cell in each.values())
     dates = sorted(cell["date"][:10] for cell in cells)
     commits = sorted({describe_code(cell["code"]) for cell in cells})
     when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-    runs = f"{len(cells)} run{'s' if len(cells) > 1 else ''}"
+    runs = f"{len(each)} run{'s' if len(each) > 1 else ''}"
     circumstances = f"{runs}, {seconds / 60:.1f} min in all, {when}, code {', '.join(commits)}"
     return f"{circumstances}; ± is one sample standard deviation over seeds."
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.cells import plan_cell
 from benchmarks.table import Table
+from benchmarks.table_file import read_table
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -22,7 +23,7 @@ class Results:
     """
 
     def __init__(self, table: Table, scale: str, folder: Path = RESULTS) -> None:
-        self.table, self.scale = table, scale
+        self.table, self.scale, self.folder = table, scale, folder
         self.path = folder / table.path.parent.name / f"{table.path.stem}.{scale}.json"
 
     def read(self) -> dict[str, Any]:
@@ -67,16 +68,33 @@ class Results:
         self._write({**content, "cells": cells})
 
     def current(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The results that the table's file still describes, and those that were made by another recipe."""
+        """The results that the table's file still describes, and those that were made by another recipe.
+
+        Each says its whole ``environment`` instead of its place in the file.
+        """
         content = self.read()
         rows = {row.name: row for row in self.table.rows}
         valid: list[dict[str, Any]] = []
         stale: list[dict[str, Any]] = []
         for cell in content["cells"]:
+            cell = {**cell, "environment": content["environments"][cell["environment"]]}
             row = rows.get(cell["row"])
             plan = row and plan_cell(self.table, self.scale, row, cell["seed"], content["data"], content["set"])
             (valid if plan and plan.recipe == cell["recipe"] else stale).append(cell)
-        return valid, stale
+        return valid + self._from_elsewhere(content), stale
+
+    def _from_elsewhere(self, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The results of rows that are run for another table, where they were made on the same data."""
+        cells = []
+        for row in self.table.rows:
+            if not row.same_as:
+                continue
+            path, name = row.elsewhere(self.table.path)
+            other = Results(read_table(path), self.scale, self.folder)
+            head = other.read()
+            if all(head[key] == content[key] for key in ("data", "set")):
+                cells += [{**cell, "row": row.name} for cell in other.current()[0] if cell["row"] == name]
+        return cells
 
     def _write(self, content: dict[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil, floor
@@ -16,18 +17,31 @@ from callbacks.reporting.environment import describe_code, describe_hardware, de
 Times = dict[str, list[float]]  # one figure per repetition, for each contestant
 
 
-def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int) -> Times:
+def clock(device: torch.device) -> float:
+    """Seconds, after the device has done what it was told.
+
+    On one thread of the CPU these are the processor's for this process, so that no other one counts.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif torch.get_num_threads() == 1:
+        return time.process_time()
+    return time.perf_counter()
+
+
+def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int, warm_ups: int = 1) -> Times:
     """Measure A B C, A B C, … so that a busy machine slows all of them alike.
 
     Args:
-        contestants: each measures itself once and returns the figure; all are run once before, unmeasured.
+        contestants: each measures itself once and returns the figure.
         repeats: figures per contestant.
+        warm_ups: rounds before, of which no figure is kept.
     """
     times: Times = {name: [] for name in contestants}
-    for round_ in range(repeats + 1):
+    for round_ in range(repeats + warm_ups):
         for name, measure in contestants.items():
             figure = measure()
-            if round_:
+            if round_ >= warm_ups:
                 times[name].append(figure)
     return times
 

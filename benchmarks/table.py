@@ -1,6 +1,6 @@
 """What a paper's table is made of, as it stands in its declarative file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ class Part:
 
     Attributes:
         configs: config files, seen from the project's folder, in order.
-        overrides: options by their dotted names, such as ``trainer.max_epochs``; values as in a config file.
+        overrides: options by their dotted names, such as ``trainer.max_epochs``; values as in a config file, and
+            ``${run_of:ROW}`` for the run folder of an earlier row with the same seed.
     """
 
     configs: list[str] = field(default_factory=list)
@@ -24,12 +25,14 @@ class Column:
 
     Attributes:
         name: heading.
-        metric: its name in ``metrics.json``, such as ``test/acc``.
+        metric: its name in ``metrics.json``, such as ``test/acc``; ``{}`` in it stands for a row's ``figures``.
         error: show one minus the metric, which is a rate.
         percent: show it times 100.
         digits: shown behind the decimal point.
+        optional: whether a row may lack it, which shows as a dash.
         last_epochs: for a metric that training logs, such as ``val/acc``: its mean over the last so many epochs of the
             training; None takes the metric of the test.
+        checkpoint: weights that are tested for this column, ``best`` or ``last``; None takes the table's.
     """
 
     name: str
@@ -37,12 +40,20 @@ class Column:
     error: bool = False
     percent: bool = False
     digits: int = 2
+    optional: bool = False
     last_epochs: int | None = None
+    checkpoint: str | None = None
 
     @property
     def key(self) -> str:
         """What a result keeps the figure under."""
-        return self.metric if self.last_epochs is None else f"{self.metric}, last {self.last_epochs} epochs"
+        if self.last_epochs is not None:
+            return f"{self.metric}, last {self.last_epochs} epochs"
+        return self.metric if self.checkpoint is None else f"{self.metric}, {self.checkpoint} checkpoint"
+
+    def of(self, row: "Row") -> "Column":
+        """The column as it is in one row."""
+        return replace(self, metric=self.metric.replace("{}", row.figures))
 
     def shown(self, value: float) -> float:
         """A metric's value in the column's unit, which is the paper's."""
@@ -74,14 +85,26 @@ class Row(Part):
             null where the paper has none.
         scales: configs and overrides of this row at one scale only.
         fit: whether the row is trained; otherwise it is only tested, with the weights that its overrides name.
+        same_as: the row of another table of this paper whose runs these are, such as ``table_5_1: Standard``; it is run
+            there, and shown here where both tables were run on the same data.
         note: a remark, printed below the table.
+        run: a name for the run; rows of one name, also in other tables of the paper, that are made alike share it.
+        figures: which figures of a shared run the row shows: what stands for ``{}`` in the columns' metrics.
     """
 
     name: str
     paper: dict[str, float | None] | float | None
     scales: dict[str, Part] = field(default_factory=dict)
     fit: bool = True
+    same_as: str = ""
     note: str = ""
+    run: str = ""
+    figures: str = ""
+
+    def elsewhere(self, path: Path) -> tuple[Path, str]:
+        """The file of the table that ``same_as`` names, beside this row's own, and the row there."""
+        table, _, row = self.same_as.partition(": ")
+        return path.with_name(f"{table}.yaml"), row
 
     def paper_figure(self, column: Column) -> float | None:
         """What the paper says."""

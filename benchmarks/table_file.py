@@ -98,6 +98,8 @@ def check(table: Table) -> None:
     if table.checkpoint not in ("best", "last"):
         raise ValueError(f"checkpoint must be best or last, but is {table.checkpoint}")
     for column in table.columns:
+        if column.checkpoint not in (None, "best", "last"):
+            raise ValueError(f"column {column.name} has checkpoint={column.checkpoint}: it must be best or last")
         if column.last_epochs is not None and column.last_epochs < 1:
             raise ValueError(f"column {column.name} has last_epochs={column.last_epochs}: it must be at least 1")
     for row in table.rows:
@@ -112,6 +114,8 @@ def check_row(table: Table, row: Row) -> None:
         raise ValueError(f"row {row.name} needs a name that differs from the others in letters or digits")
     for name in row.scales:
         require(name, table.scales, f"row {row.name} names a scale")
+    if row.same_as:
+        check_elsewhere(table, row)
     columns = [column.name for column in table.columns]
     if isinstance(row.paper, dict):
         for name in row.paper:
@@ -120,6 +124,19 @@ def check_row(table: Table, row: Row) -> None:
         raise ValueError(
             f"row {row.name} gives one number for {len(columns)} columns: write paper: {{{columns[0]}: …}}"
         )
+
+
+def check_elsewhere(table: Table, row: Row) -> None:
+    """A row that is run for another table: the table and the row are there, and nothing is said twice."""
+    path, name = row.elsewhere(table.path)
+    if row.configs or row.overrides or row.scales:
+        raise ValueError(
+            f"row {row.name} is the same as {row.same_as}: it can have no configs and overrides of its own"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"row {row.name} is the same as {row.same_as}, but there is no {path.name} beside this")
+    rows = [other.name for other in read_table(path).rows if not other.same_as]
+    require(name, rows, f"row {row.name} is the same as {row.same_as}, which names a row")
 
 
 def check_scale(table: Table, name: str, scale: Scale) -> None:

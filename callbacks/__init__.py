@@ -8,6 +8,8 @@ from callbacks.corruption_error import CorruptionError
 from callbacks.dense_sparse_dense import DenseSparseDense
 from callbacks.destruction_rate import DestructionRate
 from callbacks.distillation import Distillation
+from callbacks.embedding_plot import EmbeddingPlot
+from callbacks.embedding_readouts import EmbeddingReadouts
 from callbacks.filter_report import FilterReport
 from callbacks.fooling_rate import FoolingRate
 from callbacks.free_adversarial_training import FreeAdversarialTraining
@@ -32,6 +34,7 @@ from callbacks.sections import (
     Text,
 )
 from callbacks.sweeps import Sweep
+from callbacks.universal_perturbation import UniversalPerturbation
 
 __all__ = [
     "AdversarialTraining",
@@ -47,6 +50,8 @@ __all__ = [
     "DestructionRate",
     "Distillation",
     "EarlierRun",
+    "EmbeddingPlot",
+    "EmbeddingReadouts",
     "Figure",
     "FilterReport",
     "FoolingRate",
@@ -66,4 +71,5 @@ __all__ = [
     "Sweep",
     "Table",
     "Text",
+    "UniversalPerturbation",
 ]

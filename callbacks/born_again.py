@@ -15,6 +15,7 @@ from callbacks.loss_callback import classifier
 from callbacks.sections import Cell, Section, Table
 from callbacks.teaching import Teaching, frozen
 from callbacks.weights_in_step import weights_in_step
+from criteria import Readout
 
 MONITOR = "val/acc"
 
@@ -51,6 +52,11 @@ class BornAgain(Teaching):
         if stage != "fit":
             return
         refuse(trainer)
+        if isinstance(readout := classifier(pl_module).readout, Readout):
+            raise ValueError(
+                f"BornAgain: a teacher's class scores must stay as they are, but {type(readout).__name__} reads them "
+                "off training images that are looked at anew in every validation: train with cross-entropy"
+            )
         self.epochs, self.generation = trainer.max_epochs or 0, 0
         self.initial, self.taught, self.accuracies = {}, {}, {}
         loop = trainer.fit_loop

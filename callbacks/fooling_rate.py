@@ -8,7 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from attacks import PGD, Attack
+from attacks import PGD, Attack, KnownPerturbation
 from attacks.budgets import check_budgets
 from callbacks.fooling_sections import fooling_section, picture_grid
 from callbacks.naming import names_of
@@ -25,9 +25,11 @@ class FoolingRate(Callback):
 
     Args:
         attacks: PGD in the L∞ ball of 8/255 with 10 steps by default.
-        images: so many test images are attacked, the first ones; 0 takes all.
+        images: so many test images are attacked, the first ones of each rank; 0 takes all.
         budgets: at which attacks with a fixed budget are tried, too, rising, in pixels scaled to [0, 1].
         samples: how many fooled images are shown for each attack.
+        perturbations: files of universal perturbations that are added to the images, beside the attacks and under the
+            names of their files, see ``attacks.load_perturbation``.
     """
 
     def __init__(
@@ -36,14 +38,16 @@ class FoolingRate(Callback):
         images: int = 1000,
         budgets: Sequence[float] = (),
         samples: int = 6,
+        perturbations: Sequence[str] = (),
     ) -> None:
         for name, value in {"images": images, "samples": samples}.items():
             if value < 0:
                 raise ValueError(f"FoolingRate: {name}={value} must be 0 or more")
         check_budgets(budgets)
         self.attacks = list(attacks) if attacks is not None else [PGD(eps=8 / 255, steps=10, stop="success")]
-        if not self.attacks:
-            raise ValueError("FoolingRate: attacks is empty: name at least one")
+        self.perturbations = list(perturbations)
+        if not self.attacks and not self.perturbations:
+            raise ValueError("FoolingRate: attacks is empty: name at least one, or files of perturbations")
         self.images, self.budgets, self.samples = images, list(budgets), samples
         self.trials: list[Trial] = []
         self.figures: dict[str, dict[str, float]] = {}  # by attack, of all ranks
@@ -54,8 +58,9 @@ class FoolingRate(Callback):
         self.trials, self.figures, self.curves = [], {}, {}
         if stage != "test":
             return
-        names = names_of(self.attacks)
-        self.trials = [Trial(name, attack, self.budgets, self.samples) for name, attack in zip(names, self.attacks)]
+        attacks = [*self.attacks, *map(KnownPerturbation, self.perturbations)]
+        names = names_of(attacks)
+        self.trials = [Trial(name, attack, self.budgets, self.samples) for name, attack in zip(names, attacks)]
         for trial in self.trials:
             trial.rate.to(trainer.strategy.root_device)
             trial.radius.to(trainer.strategy.root_device)

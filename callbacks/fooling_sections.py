@@ -1,7 +1,7 @@
 """What the report says about attacks."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,6 +62,7 @@ def rate_row(trial: Trial, found: Mapping[str, float]) -> list[Cell]:
 def cost_row(trial: Trial, found: Mapping[str, float]) -> list[Cell]:
     """One attack's radius and passes."""
     images, forward, backward, seconds = trial.costs.tolist()
+    images = images or nan
     radius = [found.get("radius_median"), found.get("radius_never")]
     return [trial.name, *radius, forward / images, backward / images, seconds / images]
 

@@ -45,7 +45,8 @@ class FreeAdversarialTraining(Hardening):
     ) -> None:
         gradient = batch[0].grad
         if gradient is not None:
-            self.delta = (self.delta + self.step * gradient.sign()).clamp(-self.eps, self.eps)
+            # A loss that overflowed in half precision must not stay in the perturbation.
+            self.delta = (self.delta + self.step * gradient.sign().nan_to_num(0.0)).clamp(-self.eps, self.eps)
             batch[0].grad = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

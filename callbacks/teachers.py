@@ -1,5 +1,6 @@
 """Networks of earlier runs, rebuilt from their run folders."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,19 @@ def _network_options(config: Path) -> dict[str, Any]:
     options = (content.get("model") or {}).get("init_args") or {}
     if not options.get("network"):
         raise ValueError(f"{config} has no model.init_args.network: only the network of a Classifier can teach")
-    if options.get("readout"):
+    if options.get("readout") or has_readout_of_its_own(options.get("criterion")):
         raise ValueError(
-            f"the network of {config} gives embeddings, not class scores: choose a teacher without readout"
+            f"the network of {config} gives embeddings, not class scores: choose a teacher that was trained with "
+            "cross-entropy"
         )
     network: dict[str, Any] = options["network"]
     return network
+
+
+def has_readout_of_its_own(criterion: dict[str, Any] | None) -> bool:
+    """Whether a criterion of a config takes embeddings, and says how to read classes off them."""
+    module, _, name = (criterion or {}).get("class_path", "").rpartition(".")
+    return bool(module) and hasattr(getattr(import_module(module), name, None), "make_readout")
 
 
 def _build(options: dict[str, Any], checkpoint: Path, config: Path) -> nn.Module:

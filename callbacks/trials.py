@@ -7,7 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, KnownPerturbation
 from attacks.budgets import smallest_budgets
 from attacks.fixed_budget import FixedBudget
 from attacks.norms import L2, Norm
@@ -81,6 +81,8 @@ class Trial:
     @property
     def has_radius(self) -> bool:
         """Whether the smallest budget is looked for."""
+        if isinstance(self.attack, KnownPerturbation):
+            return False
         return bool(self.budgets) or not isinstance(self.attack, FixedBudget)
 
     def run(self, model: LightningModule, images: Tensor, labels: Tensor, before: Tensor) -> None:

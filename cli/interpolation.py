@@ -1,5 +1,6 @@
-"""What config files can compute: ``${of_data:…}``, ``${part_of:…}``, ``${parts_of:…}`` and ``${pixels:…}``."""
+"""Configs compute: ``${of_data:…}``, ``${part_of:…}``, ``${parts_of:…}``, ``${pixels:…}`` and ``${beside:…}``."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -28,7 +29,12 @@ def pixels(levels: Any) -> float:
     return float(levels) / 255
 
 
+def beside(path: Any, name: Any) -> str:
+    """A file in another one's folder: ``${beside:${model.init_args.network.init_args.weights},resnet32.th}``."""
+    return str(Path(str(path)).with_name(str(name)))
+
+
 def register() -> None:
     """Make them known to config files."""
-    for function in (of_data, part_of, parts_of, pixels):
+    for function in (of_data, part_of, parts_of, pixels, beside):
         OmegaConf.register_resolver(function.__name__, function, replace=True)

@@ -79,15 +79,42 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> EpochLoader:
         """Shuffled, augmented and shared by the ranks."""
-        return self._loader("train", self.batch_size, shuffle=True, augmentations=self.augmentations)
+        return self._loader(self.sources["train"], self.batch_size, shuffle=True, augmentations=self.augmentations)
 
     def val_dataloader(self) -> EpochLoader | list[Any]:
         """In order, each image once; nothing where val_size is 0."""
-        return self._loader("val", self.eval_batch_size) if len(self.sources["val"]) else []
+        return self._loader(self.sources["val"], self.eval_batch_size) if len(self.sources["val"]) else []
 
     def test_dataloader(self) -> EpochLoader:
         """In order, each image once."""
-        return self._loader("test", self.eval_batch_size)
+        return self._loader(self.sources["test"], self.eval_batch_size)
+
+    def memory_dataloader(self, images: int = 0) -> EpochLoader:
+        """Training images as they are, each once: what readouts remember.
+
+        Args:
+            images: so many of them, the same ones each time; 0 takes all that are trained on.
+        """
+        if "train" not in self.sources:
+            self.sources["train"], self.sources["val"] = self.split(self._checked(self.read(train=True)))
+        source = self.sources["train"]
+        few = 0 < images < len(source)
+        return self._loader(source.subset(torch.arange(images)) if few else source, self.eval_batch_size)
+
+    def plain_dataloader(self, part: str = "train", count: int = 0) -> EpochLoader:
+        """Training or validation images as test images are shown, all of them on every rank: to be looked at.
+
+        Args:
+            part: ``train`` or ``val``, after ``setup("fit")``; in the split's order, which is random, but fixed.
+            count: so many, the first ones; 0 means all.
+        """
+        source = self.plain_source(self.sources[part])
+        count = min(count, len(source)) or len(source)
+        return self._over(source.subset(torch.arange(count)), EpochSampler(count, self.eval_batch_size))
+
+    def plain_source(self, source: ImageSource) -> ImageSource:
+        """Images of one size where training ones are cut by augmentations."""
+        return source
 
     def predict_dataloader(self) -> EpochLoader:
         """The test images."""
@@ -106,9 +133,8 @@ class ImageDataModule(LightningDataModule, ABC):
         self.seed = state_dict["seed"]
 
     def _loader(
-        self, part: str, batch_size: int, shuffle: bool = False, augmentations: Sequence[Augmentation] = ()
+        self, source: ImageSource, batch_size: int, shuffle: bool = False, augmentations: Sequence[Augmentation] = ()
     ) -> EpochLoader:
-        source = self.sources[part]
         sampler = EpochSampler(
             len(source),
             batch_size,
@@ -119,6 +145,9 @@ class ImageDataModule(LightningDataModule, ABC):
             rank=self.trainer.global_rank if self.trainer else 0,
             world=self.trainer.world_size if self.trainer else 1,
         )
+        return self._over(source, sampler)
+
+    def _over(self, source: ImageSource, sampler: EpochSampler) -> EpochLoader:
         if self.workers is None and isinstance(source, TensorSource):
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             return ResidentLoader(source.images.to(device), source.labels.to(device), sampler)

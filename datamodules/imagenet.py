@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
+from datamodules.batches import keyed_generator
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.sources import FileSource, ImageSource
 
@@ -25,6 +27,8 @@ class ImageNet(ImageDataModule):
             classes are numbered by the sorted names of the folders. Folders may be missing either way with it.
         crop_size: height and width of the images in pixels.
         resize_to: length of the short side before the crop, in pixels.
+        test_size: where there is no test folder: so many pictures of the training folder are test pictures instead.
+        test_seed: decides which ones.
         workers: number of processes that read pictures.
     """
 
@@ -41,6 +45,8 @@ class ImageNet(ImageDataModule):
         synsets: str | None = None,
         crop_size: int = 224,
         resize_to: int = 256,
+        test_size: int = 0,
+        test_seed: int = 0,
         workers: int = 2,
         **kwargs: Any,
     ) -> None:
@@ -48,10 +54,11 @@ class ImageNet(ImageDataModule):
         self.root, self.train_folder, self.test_folder = Path(root), train, test
         self.synsets = Path(synsets) if synsets else None
         self.crop_size, self.resize_to = crop_size, resize_to
+        self.test_size, self.test_seed = test_size, test_seed
 
     def read(self, train: bool) -> FileSource:
-        """The pictures of one folder, sorted by class and name."""
-        folder = self.root / (self.train_folder if train else self.test_folder)
+        """The pictures of one folder, sorted by class and name, or a part of it that ``test_seed`` decides."""
+        folder = self.root / (self.train_folder if train or self.test_size else self.test_folder)
         found = list(pictures_by_class(folder))
         index = self.class_index({name for name, _ in found})
         unknown = sorted({name for name, _ in found} - index.keys())
@@ -61,7 +68,23 @@ class ImageNet(ImageDataModule):
                 f"{self.synsets}, such as {unknown[0]}: remove them or give the right data.init_args.synsets"
             )
         paths, labels = [path for _, path in found], [index[name] for name, _ in found]
-        return FileSource(paths, labels, CentreCrop(self.resize_to, self.crop_size))
+        whole = FileSource(paths, labels, CentreCrop(self.resize_to, self.crop_size))
+        return self._part(whole, train) if self.test_size else whole
+
+    def plain_source(self, source: ImageSource) -> ImageSource:
+        """Training pictures cut like test ones."""
+        if not isinstance(source, FileSource):
+            return source
+        return FileSource(source.paths, source.labels.tolist(), CentreCrop(self.resize_to, self.crop_size))
+
+    def _part(self, source: FileSource, train: bool) -> FileSource:
+        """Of pictures that come without an official split."""
+        if not 0 < self.test_size < len(source):
+            raise ValueError(
+                f"data.init_args.test_size={self.test_size} must leave some of the {len(source)} pictures for training"
+            )
+        order = torch.randperm(len(source), generator=keyed_generator(self.test_seed))
+        return source.subset(order[self.test_size :] if train else order[: self.test_size].sort().values)
 
     def split(self, source: ImageSource) -> tuple[ImageSource, ImageSource]:
         """Training pictures stay whole where augmentations cut them; validation pictures are cut like test ones."""

@@ -152,10 +152,10 @@ def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving:
     count = pixels.shape[1]
     if not count:
         return images
-    numbers, bits = torch.arange(count, device=pixels.device), count.bit_length()
-    codes, _ = ((2 * pixels + moving << bits) + numbers).sort(dim=1)  # by pixel; writes that move come last
-    ends = torch.searchsorted(codes, 2 * (pixels + 1) << bits) - 1
-    winners = codes.gather(1, ends) & (1 << bits) - 1
+    numbers = torch.arange(count, device=pixels.device, dtype=torch.int32)
+    order = numbers + count * moving.int()  # writes that move come last
+    last = order.new_empty(len(images), images.shape[2] * images.shape[3])  # read only where it is written
+    winners = last.scatter_(1, pixels, -1).scatter_reduce_(1, pixels, order, "amax").gather(1, pixels).long() % count
     own, moved = (winners == numbers).unsqueeze(1), moving.gather(1, winners).unsqueeze(1)
     new = _read(table, places.gather(1, winners))
     new = torch.where(moved, new, _read(images, pixels))

@@ -12,6 +12,7 @@ from defenses.blocks import from_blocks, harmonics, to_blocks
 from defenses.checks import check_between
 from defenses.colour import YCbCr
 from defenses.defense import Defense, Gradient
+from defenses.parts import by_parts
 
 # ITU-T T.81, tables K.1 and K.2: steps of the quantisation at quality 50.
 LUMA_STEPS = (
@@ -53,6 +54,9 @@ class Jpeg(Defense):
     def restore(self, images: Tensor, run: int) -> Tensor:
         if images.shape[1] not in (1, 3):
             raise ValueError(f"images have {images.shape[1]} channels: Jpeg takes 1 (grey) or 3 (RGB)")
+        return by_parts(self._through_files, images)
+
+    def _through_files(self, images: Tensor) -> Tensor:
         levels = (images * 255).round().clamp(0, 255).byte()
         pictures = levels.permute(0, 2, 3, 1).squeeze(3).contiguous().cpu()
         read = torch.empty_like(pictures)

@@ -1,6 +1,5 @@
 """The mean of pixels whose surroundings look alike."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -8,6 +8,7 @@ from metrics.fooling_rate import FoolingRate
 from metrics.interval import wilson_interval
 from metrics.perturbation_size import PerturbationSize, rmse
 from metrics.tally import ClassificationTally
+from metrics.transfer_matrix import TransferMatrix
 
 __all__ = [
     "AdversarialRadius",
@@ -17,6 +18,7 @@ __all__ = [
     "DestructionRate",
     "FoolingRate",
     "PerturbationSize",
+    "TransferMatrix",
     "corruption_errors",
     "relative_corruption_errors",
     "rmse",

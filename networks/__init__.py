@@ -5,6 +5,8 @@ from networks.densenet import CifarDenseNet
 from networks.network import Network
 from networks.normalize import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD, Normalize
 from networks.preact_resnet import PreActResNet18, PreActResNet18Kuangliu
+from networks.resized import Resized
+from networks.torchscript_classifier import TorchScriptClassifier
 from networks.torchvision_classifier import TorchvisionClassifier
 from networks.vanilla import VanillaConvNet
 from networks.vgg import CifarVGG16
@@ -23,6 +25,8 @@ __all__ = [
     "Normalize",
     "PreActResNet18",
     "PreActResNet18Kuangliu",
+    "Resized",
+    "TorchScriptClassifier",
     "TorchvisionClassifier",
     "VanillaConvNet",
     "WideResNet",

@@ -1,7 +1,6 @@
 """Read weights from a file into a network: tensors only, and all of them or none."""
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from networks.network import Network
+from networks.torchscript_classifier import is_torchscript
 
 # Where training scripts put a state dict: Lightning and many others, their variants, torchvision, kuangliu.
 NESTS = ("state_dict", "model_state_dict", "model", "net")
@@ -48,9 +48,10 @@ def _state_dict(path: Path) -> object:
     """The content of a file, or the state dict that is nested in it."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}: give the path of a checkpoint")
-    if _is_torchscript(path):
+    if is_torchscript(path):
         raise ValueError(
-            f"{path} is a TorchScript program, but only tensors are loaded: save the module's state_dict()"
+            f"{path} is a TorchScript program, but only tensors are loaded: save the module's state_dict(), or "
+            "take TorchScriptClassifier"
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -62,14 +63,6 @@ def _state_dict(path: Path) -> object:
     if isinstance(content, Mapping):
         return next((content[nest] for nest in NESTS if isinstance(content.get(nest), Mapping)), content)
     return content
-
-
-def _is_torchscript(path: Path) -> bool:
-    """Whether a file is an archive that torch.load would hand to TorchScript."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _own_part(state_dict: object, path: str | Path) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ WRITERS = {
 
 REFUSED = {  # pairs that cannot both hold, and the sentence that says why
     ("born_again", "early_stopping"): "EarlyStopping would end the training within a generation",
+    ("born_again", "graph_smoothness"): "a teacher's class scores must stay as they are",
     ("dense_sparse_dense", "repr"): "both prune the network and bring it back",
     ("adversarial_training", "fast_adversarial_training"): "both attack the images of a batch",
     ("adversarial_training", "free_adversarial_training"): "both attack the images of a batch",

@@ -22,6 +22,7 @@ from attacks import (
 )
 from attacks.norms import L2, Linf
 from attacks.stops import OnSuccess
+from attacks.victim import LAUNCH
 
 
 class Row(NamedTuple):
@@ -135,6 +136,26 @@ def test_an_image_that_cannot_be_fooled_comes_back(row, unfoolable):
     assert not result.already.any()
 
 
+@table(FIXED)
+def test_nobody_claims_to_have_fooled_an_unfoolable_model(row, unfoolable):
+    images = torch.rand(5, 3, 4, 4)
+    result = row.attack(unfoolable, images)
+    assert not result.success.any()
+    assert not result.already.any()
+
+
+@table(ROWS)
+def test_pixels_at_exactly_0_and_1_are_attacked_like_others(row, network, correct):
+    images = correct[0].round()
+    with torch.no_grad():
+        labels = network(images).argmax(1)
+    result = row.attack(network, images, labels)
+    assert result.success.float().mean() >= row.fooled[0] - 0.1
+    moved = (result.images != images)[result.success]
+    assert moved[images[result.success] == 0].any()
+    assert moved[images[result.success] == 1].any() or isinstance(row.attack, JSMA)  # theta only brightens
+
+
 @table([row for row in MINIMUM if not isinstance(row.attack, JSMA)])
 def test_minimum_norm_attacks_beat_fixed_steps(row, network, correct):
     """The median distance is below the budget at which a strong attack fools half of the images."""
@@ -207,6 +228,30 @@ def test_every_pass_is_counted(row, network, correct, counting):
         assert int(result.forward_passes.sum()) == model.forwards
         assert int(result.backward_passes.sum()) == model.backwards
         assert model.backwards > 0
+
+
+@table(ROWS)
+def test_a_device_that_is_slow_to_launch_passes_changes_no_result(row, network, correct, counting, monkeypatch):
+    """What is cheap then, to drag images along or to run copies of them, is decided by this alone."""
+    model, images, labels = counting(network.double()), correct[0][:10].double(), correct[1][:10]
+    plain = row.attack(model, images, labels)
+    monkeypatch.setitem(LAUNCH, "cpu", 128)
+    model.forwards = model.backwards = 0
+    slow = row.attack(model, images, labels)
+    torch.testing.assert_close(slow.images, plain.images, rtol=0, atol=1e-9)
+    assert torch.equal(slow.steps, plain.steps)
+    assert int(slow.forward_passes.sum()) == model.forwards
+    assert int(slow.backward_passes.sum()) == model.backwards
+
+
+def test_many_gradients_become_one_where_launching_takes_longest(network, correct, monkeypatch):
+    calls = []
+    handle = network.register_forward_hook(lambda module, inputs, scores: calls.append(len(inputs[0])))
+    monkeypatch.setitem(LAUNCH, "cpu", 128)
+    result = DeepFool()(network, correct[0][:1], correct[1][:1])
+    handle.remove()
+    assert result.backward_passes.tolist() == [9 * int(result.steps)]
+    assert calls == [1, 9] * int(result.steps) + [1]
 
 
 def state(network):

@@ -49,8 +49,11 @@ def test_refusals(tmp_path):
         load_perturbation(tmp_path / "v.npz", (3, 8, 8))
     with pytest.raises(ValueError, match="endings"):
         save_perturbation(torch.zeros(1, 8, 8), tmp_path / "v.png")
+    (tmp_path / "v.png").touch()
     with pytest.raises(ValueError, match="read from"):
         load_perturbation(tmp_path / "v.png")
+    with pytest.raises(FileNotFoundError, match="there is no perturbation file"):
+        load_perturbation(tmp_path / "missing.npz")
     with pytest.raises(ValueError, match=r"\(C, H, W\)"):
         save_perturbation(torch.zeros(8, 8), tmp_path / "w.npz")
     np.save(tmp_path / "v.npy", np.zeros((3, 8, 8)))

@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize
 
 from attacks.quasi_newton import MEMORY, QuasiNewton
-from attacks.rows import narrow
+from attacks.rows import narrow, places
 
 
 def minimised(function, start, steps=200):
@@ -23,7 +23,7 @@ def minimised(function, start, steps=200):
         ends[rows] = torch.where(taken[:, None], trial, ends[rows])
         if not going.any():
             break
-        rows, search, trial, value, slope, taken = narrow(going, rows, search, trial, value, slope, taken)
+        rows, search, trial, value, slope, taken = narrow(places(going), rows, search, trial, value, slope, taken)
         search.advance(step, trial, value, slope, taken)
     return ends, trials
 

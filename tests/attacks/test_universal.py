@@ -9,7 +9,7 @@ from attacks import DeepFool, NoBox
 from attacks.norms import L2, Linf
 from attacks.projections import PrintedFormula
 from attacks.schedules import Alternate, EveryNetwork, Single
-from attacks.universal import Crafting, UniversalPerturbation
+from attacks.universal import UniversalPerturbation, Walking
 
 RADIUS = 0.15
 
@@ -84,14 +84,14 @@ def test_alternation_goes_on_through_passes():
 @pytest.mark.parametrize(("name", "norm"), [("linf", Linf()), ("l2", L2())])
 @pytest.mark.parametrize("projection", [None, PrintedFormula()])
 def test_the_budget_holds_after_every_update(pair, images, name, norm, projection, monkeypatch):
-    sizes, update = [], Crafting._update
+    sizes, update = [], Walking._update
 
     def watched(crafting, visits):
         update(crafting, visits)
         if crafting.updates:
             sizes.append(float(norm.size(crafting.perturbation[None])))
 
-    monkeypatch.setattr(Crafting, "_update", watched)
+    monkeypatch.setattr(Walking, "_update", watched)
     UniversalPerturbation(norm=name, radius=RADIUS, passes=1, projection=projection)(pair, images)
     assert len(sizes) > 3
     if projection is None:

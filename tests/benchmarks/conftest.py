@@ -49,7 +49,7 @@ def write(tmp_path):
 
 
 class StandIn:
-    """Leaves behind what main.py does; its accuracy is 0.9 with seed 0, 0.8 with seed 1.
+    """Leaves behind what main.py does; its accuracy is 0.9 with seed 0, 0.8 with seed 1, and 0.05 less in the end.
 
     ``calls`` holds (stage, row and seed, whether it started from a checkpoint); ``obstacles`` maps (stage, row and
     seed) to an exception to raise or to an exit status.
@@ -64,12 +64,13 @@ class StandIn:
         with log.open("a") as file:
             file.write(f"{stage} {cell}\nerror: out of luck\n\n")
         obstacle = self.obstacles.pop((stage, cell), 0)
-        self.leave(log.parent, stage, int(cell[-1]), "interrupted" if obstacle else "finished")
+        accuracy = 0.9 - 0.1 * int(cell[-1]) - 0.05 * words[-1].endswith("last.ckpt")
+        self.leave(log.parent, stage, accuracy, "interrupted" if obstacle else "finished")
         if isinstance(obstacle, BaseException):
             raise obstacle
         return obstacle
 
-    def leave(self, folder, stage, seed, status):
+    def leave(self, folder, stage, accuracy, status):
         (folder / "checkpoints").mkdir(exist_ok=True)
         (folder / "checkpoints" / "last.ckpt").touch()
         path = folder / "metrics.json"
@@ -84,7 +85,7 @@ class StandIn:
             "versions": {"python": "3", "torch": "2"},
         }
         if stage == "test":
-            record["test"] = {"test/acc": 0.9 - 0.1 * seed, **self.metrics}
+            record["test"] = {"test/acc": accuracy, **self.metrics}
         path.write_text(json.dumps(record))
 
 

@@ -105,6 +105,40 @@ def test_a_metric_that_the_test_does_not_give_is_named(tiny, write, make, capsys
     assert "the test gave no test/accu; did you mean test/acc?" in capsys.readouterr().err
 
 
+def test_a_column_of_other_weights(tiny, write, make, stand_in, tmp_path):
+    tiny["checkpoint"] = "last"
+    tiny["columns"].append({"name": "best epoch", "metric": "test/acc", "checkpoint": "best"})
+    tiny["rows"][0]["paper"] = {"error": 8.75}
+    stand_in.obstacles = {("test", "plain-seed1"): KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        make(write(tiny), "--rows", "plain")
+    assert [stage for stage, *_ in stand_in.calls] == ["fit", "test", "test", "fit", "test"]
+    make(write(tiny), "--rows", "plain")
+    assert [stage for stage, *_ in stand_in.calls] == ["test", "test"]
+    found = [cell["metrics"] for cell in results(tmp_path)["cells"]]
+    assert [one["test/acc"] for one in found] == pytest.approx([0.85, 0.75])
+    assert [one["test/acc, best checkpoint"] for one in found] == pytest.approx([0.9, 0.8])
+
+
+def test_a_row_that_is_run_for_another_table(tiny, write, make, stand_in, capsys):
+    first = write(tiny)
+    make(first)
+    second = first.with_name("table_2.yaml")
+    tiny["rows"][0] = {"name": "as before", "paper": 8.0, "same_as": "table_1: plain"}
+    tiny["rows"][1]["name"] = "smoother"
+    write(tiny).rename(second)
+    write(tiny | {"rows": [{"name": "plain", "paper": 8.75}]})
+    make(second)
+    assert {cell for _, cell, _ in stand_in.calls} == {"smoother-seed0", "smoother-seed1"}
+    printed = capsys.readouterr().out
+    assert "as before is run for another table, table_1: plain" in printed
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert "| as before | 8.00 | 15.00 ± 7.07 | +7.00 | 2 |" in lines
+    make(second, "--data-note", "Digits, blurred")  # other data are not mixed
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "| as before | 8.00 | – | – | 0 |" in lines
+
+
 def test_rows_that_are_only_tested(tiny, write, make, stand_in):
     tiny["rows"][0]["fit"] = False
     assert make(write(tiny), "--rows", "plain", "--seeds", 0) == 0
@@ -160,6 +194,28 @@ def test_a_column_that_the_paper_has_no_figures_for(tiny, write, make, capsys):
     make(write(tiny), "--seeds", 0)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "| row | acc, paper | acc, ours | difference | again, ours | n |" in lines
+
+
+def test_a_figure_that_a_row_may_lack(tiny, write, make, capsys):
+    tiny["columns"] = [{"name": "acc", "metric": "test/acc"}, {"name": "mce", "metric": "test/mce", "optional": True}]
+    tiny["rows"][0]["paper"] = {"acc": 1, "mce": 100}
+    assert make(write(tiny), "--seeds", 0) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "| plain | 1.00 | 0.90 | -0.10 | 100.00 | – | – | 1 |" in lines
+
+
+def test_a_row_may_name_the_run_of_a_row_above_it(tiny, write):
+    baseline = [{"class_path": "CorruptionError", "init_args": {"baseline": "${run_of:plain}"}}]
+    tiny["rows"][1]["overrides"] = {"trainer.callbacks+": baseline}
+    table = read_table(write(tiny))
+    plain, smooth = (plan_cell(table, "small", row, 1, "Digits", {}) for row in table.rows)
+    named = smooth.options["trainer"]["callbacks+"][0]["init_args"]["baseline"]
+    assert named == str(plain.folder)
+    assert "seed1" in named
+    tiny["rows"].reverse()
+    table = read_table(write(tiny))
+    with pytest.raises(ValueError, match="asks for the run of plain, which is no row above it"):
+        plan_cell(table, "small", table.rows[0], 1, "Digits", {})
 
 
 def test_the_mean_of_the_last_epochs():
@@ -261,3 +317,25 @@ def test_a_table_on_digits_from_end_to_end(tiny, write, make, tmp_path, capsys):
     assert {cell["epochs"] for cell in found["cells"]} == {1}
     assert found["environments"][0]["versions"]["torch"]
     assert "4 runs" in capsys.readouterr().out
+
+
+def test_rows_that_are_made_alike_share_a_run(tiny, write, make, stand_in, tmp_path, capsys):
+    tiny["columns"] = [{"name": "rate", "metric": "test/{}/rate", "percent": True}]
+    tiny["rows"] = [{"name": n, "paper": None, "fit": False, "run": "both", "figures": n} for n in ("one", "two")]
+    stand_in.metrics = {"test/one/rate": 0.25, "test/two/rate": 0.5, "test/two/more": 1.0}
+    table = write(tiny)
+    assert make(table) == 0
+    assert stand_in.calls == [("test", "both-seed0", False), ("test", "both-seed1", False)]
+    found = results(tmp_path)["cells"]
+    assert [cell["metrics"] for cell in found[::2]] == [
+        {"test/one/rate": 0.25},
+        {"test/two/rate": 0.5, "test/two/more": 1.0},
+    ]
+    printed = capsys.readouterr().out
+    assert "| two" in printed
+    assert "50.00 ± 0.00" in printed
+    assert "2 runs, 2.0 min in all" in printed
+    other = table.with_name("table_2.yaml")
+    other.write_text(table.read_text())
+    assert make(other) == 0
+    assert stand_in.calls == []

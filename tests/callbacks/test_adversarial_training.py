@@ -113,6 +113,14 @@ def test_free_training_replays_a_batch_and_moves_along_its_gradient(tmp_path):
     assert (images[3] - clean[3]).any()  # it goes over to the next batch
 
 
+def test_a_gradient_that_is_no_number_leaves_the_perturbation():
+    free, images = FreeAdversarialTraining(0.1), torch.zeros(1, 1, 1, 3, requires_grad=True)
+    free.delta = torch.tensor([0.05, 0.05, 0.0]).view(1, 1, 1, 3)
+    images.grad = torch.tensor([float("nan"), float("inf"), -1.0]).view(1, 1, 1, 3)
+    free.on_train_batch_end(None, None, None, [images, None], 0)
+    assert free.delta.flatten().tolist() == pytest.approx([0.05, 0.1, -0.1])
+
+
 def test_free_training_with_batches_of_other_sizes(tmp_path):
     data = Digits(batch_size=100, val_size=1437 - 130)  # batches of 100 and 30
     fit(tmp_path, FreeAdversarialTraining(0.1, replays=2), data=data, limit_train_batches=1.0, max_epochs=3)

@@ -82,6 +82,10 @@ def test_a_file_without_its_run_is_refused(run):
             {"model__init_args__readout": {"class_path": "torch.nn.Identity"}},
             "gives embeddings, not class scores",
         ),
+        (
+            {"model__init_args__criterion": {"class_path": "criteria.GraphSmoothness"}},
+            "gives embeddings, not class scores",
+        ),
         ({"model__init_args__network__class_path": "networks.Gone"}, "can't be rebuilt .*give the option network inst"),
         (
             {"model__init_args__network": {"class_path": "torch.nn.Flatten"}},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.interpolation import of_data, part_of, parts_of, pixels
+from cli.interpolation import beside, of_data, part_of, parts_of, pixels
 
 
 def test_facts_of_a_data_set():
@@ -18,3 +18,7 @@ def test_shares_of_a_total():
 
 def test_grey_levels():
     assert pixels("8") == 8 / 255
+
+
+def test_a_file_beside_another():
+    assert beside("models/resnet20.th", "resnet32.th") == "models/resnet32.th"

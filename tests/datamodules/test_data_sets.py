@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from datamodules import CIFAR10, CIFAR100, MNIST, SVHN, Digits, FashionMNIST, ImageNet
+from datamodules import CIFAR10, CIFAR100, MNIST, SVHN, Digits, FashionMNIST, ImageNet, RandomResizedCrop
 
 RANDOM = np.random.default_rng(0)
 
@@ -282,3 +282,32 @@ def test_a_failed_download_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(CIFAR10, "fetch", fail)
     with pytest.raises(ConnectionError, match=r"CIFAR10: the download into .* failed \(no route\)"):
         CIFAR10(root=str(tmp_path), download=True).prepare_data()
+
+
+def test_pictures_without_an_official_split(tmp_path):
+    write_imagenet(tmp_path, folders=(".",))
+
+    def paths(train, **options):
+        size = {"crop_size": 24, "resize_to": 32, "val_size": 0, "workers": 0}
+        return set(ImageNet(root=str(tmp_path), train=".", **size, **options).read(train).paths)
+
+    train, test = paths(True, test_size=3), paths(False, test_size=3)
+    assert len(test) == 3
+    assert len(train) == 5
+    assert not train & test
+    assert any(paths(False, test_size=3, test_seed=seed) != test for seed in range(1, 5))
+    with pytest.raises(ValueError, match="test_size=8 must leave some of the 8 pictures"):
+        paths(True, test_size=8)
+
+
+def test_training_pictures_to_be_looked_at_are_shown_like_test_pictures(tmp_path):
+    write_imagenet(tmp_path)
+    size = {"crop_size": 24, "resize_to": 32, "val_size": 2, "workers": 0, "eval_batch_size": 4}
+    data = ImageNet(root=str(tmp_path), augmentations=[RandomResizedCrop(16)], **size)
+    data.setup("fit")
+    images = torch.cat([batch[0] for batch in data.plain_dataloader("train", count=5)])
+    assert images.shape == (5, 3, 24, 24)
+    again = torch.cat([batch[0] for batch in data.plain_dataloader("train")])
+    assert torch.equal(again[:5], images)
+    assert len(again) == 6
+    assert next(iter(data.train_dataloader()))[0].shape[-1] == 16

@@ -1,0 +1,117 @@
+"""A loss that pushes classes apart on the similarity graph of a batch."""
+
+import warnings
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from criteria.embeddings import EmbeddingName, embedding_of
+from criteria.gathering import gather_ranks
+from criteria.graphs import (
+    Reduction,
+    ReductionName,
+    Symmetry,
+    SymmetryName,
+    all_pairs,
+    neighbor_pairs,
+    reduction_of,
+    symmetry_of,
+)
+from criteria.kernels import Kernel, Metric, MetricName
+from criteria.readouts import NearestNeighbors
+
+
+class GraphSmoothness(nn.Module):
+    """How similar the embeddings of different classes are, instead of cross-entropy; the outputs are embeddings.
+
+    Bontonou et al. 2019, "Introducing Graph Smoothness Loss for Training Deep Learning Architectures", arXiv
+    1905.00301, definition 1: the sum of the weights exp(-α · distance) over the edges between vertices of different
+    classes in the batch's graph of nearest neighbours. With L its Laplacian and Y the one-hot labels it is
+    trace(Yᵀ L Y). Pairs of one class have no part. Classes are read off by nearest neighbours, unless the Classifier
+    has another readout. The network's ``num_classes`` is the width of the embedding. In full precision under autocast.
+
+    Args:
+        k: neighbours of each vertex, below the batch size; None takes all, which needs no search. In batches smaller
+            than the first, such as the last of an epoch, and in evaluations at most all.
+        alpha: α, above 0.
+        metric: distance of embeddings, ``l2`` or ``cosine`` (one minus the cosine), or an object.
+        symmetric: an edge where either end chose the other (``union``), each (``mutual``), or from each vertex to those
+            it chose (``none``); or an object.
+        reduction: what the sum is divided by: the ordered pairs of vertices (``mean``), nothing (``sum``, the paper's
+            formula), the vertices (``per_vertex``) or the edges (``edges``); or an object.
+        scope: the graph of the batches of all ranks together (``global``), or one for each rank (``local``).
+        include_self: each vertex counts as the first of its own k neighbours.
+        normalize: from outputs to embeddings: to length one (``sphere``), or an object such as ``BatchStatistics``.
+    """
+
+    def __init__(
+        self,
+        k: int | None = None,
+        alpha: float = 2.0,
+        metric: Metric | MetricName = "l2",
+        symmetric: Symmetry | SymmetryName = "union",
+        reduction: Reduction | ReductionName = "mean",
+        scope: Literal["global", "local"] = "global",
+        include_self: bool = False,
+        normalize: nn.Module | EmbeddingName = "sphere",
+    ) -> None:
+        super().__init__()
+        if k is not None and k <= include_self:
+            raise ValueError(f"GraphSmoothness: k={k} leaves no neighbours: take at least {1 + include_self}")
+        if scope not in ("global", "local"):
+            raise ValueError(f"GraphSmoothness: scope={scope!r} is unknown: give global or local")
+        self.neighbors = None if k is None else k - include_self
+        self.kernel = Kernel(alpha, metric)
+        self.symmetry, self.reduction = symmetry_of(symmetric), reduction_of(reduction)
+        self.scope = scope
+        self.embedding = embedding_of(normalize)
+        self.vertices = 0  # of the first training batch
+        self.warned = False
+
+    def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            outputs: of the network (N, d).
+            labels: class indices (N,).
+        """
+        with torch.autocast(outputs.device.type, enabled=False):
+            embeddings: Tensor = self.embedding(outputs)
+            if self.scope == "global":
+                embeddings, labels = gather_ranks(embeddings, labels)
+            edges = self.edges(embeddings.detach())
+            across = labels.unsqueeze(1) != labels
+            self._look_for_classes(across)
+            weights = self.kernel.table(embeddings, embeddings)
+            return (weights * (edges & across)).sum() / self.reduction.divisor(len(labels), edges)
+
+    @torch.no_grad()
+    def edges(self, embeddings: Tensor) -> Tensor:
+        """Who is joined to whom (n, n), boolean, among embeddings (n, d)."""
+        if self.training and not self.vertices:
+            self.vertices = len(embeddings)
+        if self.neighbors is None:
+            return all_pairs(embeddings)
+        if self.training and self.neighbors >= self.vertices:
+            raise ValueError(
+                f"GraphSmoothness: each vertex was to have {self.neighbors} neighbours besides itself, but the graph "
+                f"has {self.vertices} vertices: set k lower, k=null for all, or a larger data.batch_size"
+            )
+        if self.neighbors >= len(embeddings) - 1:
+            return all_pairs(embeddings)
+        return self.symmetry.edges(neighbor_pairs(self.kernel.metric.points(embeddings), self.neighbors))
+
+    def make_readout(self) -> NearestNeighbors:
+        """What reads classes off these embeddings where nothing else is asked for."""
+        return NearestNeighbors(k=10, weights="kernel")
+
+    def _look_for_classes(self, across: Tensor) -> None:
+        """Say once that nothing is learnt; on a GPU, whose work a look at a value would hold up, say nothing."""
+        if across.is_cpu and not self.warned and not across.any():
+            self.warned = True
+            warnings.warn(
+                "GraphSmoothness: a batch holds one class only, so that its loss is 0 and teaches nothing; shuffle the "
+                "images or take a larger batch size",
+                stacklevel=2,
+            )

@@ -1,0 +1,112 @@
+"""The same exact neighbours from every backend."""
+
+import sys
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from criteria import nearest_neighbors, neighbors
+
+
+def points(count, width, duplicates=0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    found = F.normalize(torch.randn(count, width, generator=generator), dim=1)
+    found[count - duplicates :] = found[:duplicates]
+    return found
+
+
+def sorted_out(queries, others, k, skip_self=False):
+    """By the definition: all distances, sorted; stable sorting puts equal ones in the order of their indices."""
+    squared = (queries.double().unsqueeze(1) - others.double()).square().sum(2).float()
+    if skip_self:
+        squared.fill_diagonal_(torch.inf)
+    return squared.sort(dim=1, stable=True).indices[:, :k]
+
+
+BACKENDS = ["auto", "direct", "torch", "faiss"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("count", "width"), [(40, 2), (300, 10), (300, 200), (1500, 3)])
+def test_all_backends_find_the_nearest(backend, count, width):
+    if backend == "faiss":
+        pytest.importorskip("faiss")
+    queries, others = points(50, width, seed=1), points(count, width)
+    assert torch.equal(nearest_neighbors(queries, others, 7, backend=backend), sorted_out(queries, others, 7))
+
+
+@pytest.mark.parametrize("skip_self", [False, True])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_equal_distances_go_by_index(backend, skip_self):
+    if backend == "faiss":
+        pytest.importorskip("faiss")
+    collapsed = points(200, 10, duplicates=100)
+    collapsed[-60:] = collapsed[0]  # far more equal points than neighbours
+    found = nearest_neighbors(collapsed, collapsed, 10, skip_self, backend)
+    assert torch.equal(found, sorted_out(collapsed, collapsed, 10, skip_self))
+    assert not skip_self or (found != torch.arange(200).unsqueeze(1)).all()
+    corners = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 7)  # 7 at distance 1, 21 at √2 and so on
+    assert torch.equal(
+        nearest_neighbors(corners, corners, 9, skip_self, backend), sorted_out(corners, corners, 9, skip_self)
+    )
+
+
+@pytest.mark.parametrize("backend", ["torch", "faiss"])
+def test_rounding_hides_no_neighbour(backend):
+    if backend == "faiss":
+        pytest.importorskip("faiss")
+    # Distances of 1e-5 beside lengths of 1: scalar products in single precision know nothing of them.
+    crowd = points(1, 30) + 1e-5 * points(400, 30, seed=2)
+    assert torch.equal(nearest_neighbors(crowd, crowd, 10, True, backend), sorted_out(crowd, crowd, 10, True))
+
+
+def test_portions_do_not_matter(monkeypatch):
+    others = points(500, 10, duplicates=200)
+    whole = nearest_neighbors(others, others, 10, True, "torch")
+    monkeypatch.setitem(neighbors.PORTION, "cpu", 1000)
+    assert torch.equal(nearest_neighbors(others, others, 10, True, "torch"), whole)
+    assert torch.equal(nearest_neighbors(others, others, 10, True, "direct"), whole)
+
+
+def test_lower_precision_outside_changes_nothing():
+    others = points(400, 40)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = nearest_neighbors(others, others, 5, True, "torch")
+    assert torch.equal(found, sorted_out(others, others, 5, True))
+    half = others.bfloat16()
+    assert torch.equal(nearest_neighbors(half, half, 5, True), sorted_out(half, half, 5, True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nan_is_never_an_index(backend):
+    broken = points(300, 10)
+    broken[7] = torch.nan
+    if backend == "direct":
+        found = nearest_neighbors(broken, broken, 5, backend=backend)
+        assert ((found >= 0) & (found < 300)).all()
+        assert (found[torch.arange(300) != 7] != 7).all()
+    else:
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            nearest_neighbors(broken, broken, 5, backend=backend)
+
+
+def test_without_faiss_torch_searches(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(neighbors, "has_faiss", lambda: False)
+    monkeypatch.setattr(neighbors, "FAISS", (0, 0))
+    others = points(300, 200)
+    assert torch.equal(nearest_neighbors(others, others, 5, True), sorted_out(others, others, 5, True))
+    with pytest.raises(ImportError, match="install faiss-cpu, or take backend=auto"):
+        nearest_neighbors(others, others, 5, backend="faiss")
+
+
+@pytest.mark.parametrize(("k", "skip_self"), [(0, False), (9, False), (8, True)])
+def test_refuses_more_neighbours_than_there_are(k, skip_self):
+    with pytest.raises(ValueError, match=f"k={k} neighbours were asked for among {8 - skip_self}"):
+        nearest_neighbors(points(8, 3), points(8, 3), k, skip_self)
+
+
+def test_refuses_an_unknown_backend():
+    with pytest.raises(ValueError, match="backend='annoy' is unknown"):
+        nearest_neighbors(points(8, 3), points(8, 3), 1, backend="annoy")
