@@ -84,9 +84,7 @@ class DestructionRate(Callback):
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not at the start of the test, when another callback may still put a defence before the network.
         self.places, self.seen = drawn_places(trainer, "DestructionRate"), 0
-        self.craft: Craft = partial(craft, pl_module)
-        if self.cache is not None:
-            self.craft = AdversarialCache(self.cache, pl_module, str(trainer.precision)).craft
+        self.craft: Craft | None = None
         self._attach(pl_module)
         self.bench = Bench(pl_module, self.defenses, self.ensemble)
         self.benches = [Bench(pl_module, sweep.defenses, 1) for sweep in self.sweeps]
@@ -121,11 +119,18 @@ class DestructionRate(Callback):
             self.clean.update(guesses, guesses, behind, labels)
             right = guesses == labels
             if right.any():
-                self._try(images[right], labels[right])
+                self.craft = self.craft or self._crafter(trainer, pl_module)
+                self._try(self.craft, images[right], labels[right])
 
-    def _try(self, images: Tensor, labels: Tensor) -> None:
+    def _crafter(self, trainer: Trainer, pl_module: LightningModule) -> Craft:
+        """Asked for with the first batch, when the network is in its final state, memories of a readout included."""
+        if self.cache is None:
+            return partial(craft, pl_module)
+        return AdversarialCache(self.cache, pl_module, str(trainer.precision)).craft
+
+    def _try(self, craft: Craft, images: Tensor, labels: Tensor) -> None:
         """All attacks on recognised images."""
-        attacked = {trial.name: trial.run(images, labels, self.craft, self.eot) for trial in self.trials}
+        attacked = {trial.name: trial.run(images, labels, craft, self.eot) for trial in self.trials}
         for bench, curve in zip(self.benches, self.curves):
             for name, points in {"clean": images, **attacked}.items():
                 guesses = bench.model(points).argmax(1)
