@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from attacks import Attack
 from callbacks.reporting.run_folder import fingerprint
+from criteria import Readout
 from defenses import Defense
 
 FORMAT = 1  # to be raised when attacks give other results for the same settings: older files are then ignored
@@ -46,9 +47,9 @@ def craft(model: nn.Module, attack: Attack, images: Tensor, labels: Tensor) -> C
 class AdversarialCache:
     """Crafts what is not in a folder yet; files there belong to one network, one attack and one image each.
 
-    A file is found by the network's weights and layers, the numerical precision, the attack's settings, the image's
-    pixels and its label, and the seed where the attack or the network is random. Files are written whole or not at all,
-    hold arrays only, and one that is damaged is crafted again.
+    A file is found by the network's weights, layers and memory, the numerical precision, the attack's settings, the
+    image's pixels and its label, and the seed where the attack or the network is random. Files are written whole or not
+    at all, hold arrays only, and one that is damaged is crafted again.
 
     Args:
         folder: of the files; it is made when something is written, and may be removed at any time.
@@ -58,8 +59,10 @@ class AdversarialCache:
 
     def __init__(self, folder: Path, model: nn.Module, precision: str = "32-true") -> None:
         self.model = model
-        seed = seed_of(any(part.random for part in model.modules() if isinstance(part, Defense)))
-        self.folder = folder / digest(str(FORMAT), fingerprint(model), repr(model), precision, seed)
+        parts = list(model.modules())
+        seed = seed_of(any(part.random for part in parts if isinstance(part, Defense)))
+        remembered = [memory_of(part) for part in parts if isinstance(part, Readout)]
+        self.folder = folder / digest(str(FORMAT), fingerprint(model), repr(model), precision, seed, *remembered)
 
     def craft(self, attack: Attack, images: Tensor, labels: Tensor) -> Crafted:
         """The adversarial images of a batch (N, C, H, W), those that are missing crafted together."""
@@ -89,6 +92,11 @@ class AdversarialCache:
         pixels = images.detach().float().cpu().contiguous()
         names = (digest(image.numpy().tobytes(), str(int(label))) for image, label in zip(pixels, labels.tolist()))
         return [folder / f"{name}.npz" for name in names]
+
+
+def memory_of(readout: Readout) -> bytes:
+    """The training images that a readout compares with, which stand in no checkpoint."""
+    return b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in readout.memory.values())
 
 
 def seed_of(random: bool) -> str:

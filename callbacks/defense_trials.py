@@ -1,17 +1,19 @@
 """One attack on the recognised images of a test, and what several defences make of it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from attacks import Attack
-from callbacks.adversarial_cache import AdversarialCache, Crafted, craft
+from callbacks.adversarial_cache import Crafted
 from callbacks.trials import Pictures, kept
 from defenses import Defended, Defense, vote
 from metrics import DestructionRate, PerturbationSize
+
+Craft = Callable[[Attack, Tensor, Tensor], Crafted]  # from an attack, images and labels
 
 READINGS = ("", "ensemble_")  # a single run of a defence, and several that vote
 ATTACKER = 2**20  # the attacker's own draws begin here: it knows the defence, but not the numbers that will be drawn
@@ -113,19 +115,16 @@ class DefenseTrial:
         """All of them."""
         return [self.rate, self.size, *self.against, *self.sizes]
 
-    def run(self, images: Tensor, labels: Tensor, cache: AdversarialCache | None, eot: int) -> Tensor:
+    def run(self, images: Tensor, labels: Tensor, craft: Craft, eot: int) -> Tensor:
         """Attack images (N, C, H, W) that are recognised as their labels (N,); gives the attacked images.
 
         Args:
             images: clean.
             labels: true classes.
-            cache: of adversarial images.
+            craft: makes adversarial images, or finds them.
             eot: over so many runs of a random defence an adaptive attacker averages.
         """
-        model = self.bench.model
-        crafted: Crafted = (
-            cache.craft(self.attack, images, labels) if cache else craft(model, self.attack, images, labels)
-        )
+        model, crafted = self.bench.model, craft(self.attack, images, labels)
         self.costs += torch.cat([torch.tensor([len(images)]), crafted.costs.sum(0)])
         attacked = model(crafted.images).argmax(1)
         self.rate.update(labels, attacked, self.bench.predict(crafted.images), labels)

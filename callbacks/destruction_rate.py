@@ -1,6 +1,7 @@
 """How much of what attacks do is undone by defences."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from attacks import FGSM, IGSM, Attack
-from callbacks.adversarial_cache import AdversarialCache
-from callbacks.defense_trials import Bench, DefenseTrial, begin
+from callbacks.adversarial_cache import AdversarialCache, craft
+from callbacks.defense_trials import Bench, Craft, DefenseTrial, begin
 from callbacks.destruction_findings import Curve, Findings
 from callbacks.destruction_sections import destruction_section
 from callbacks.fooling_sections import picture_grid
@@ -69,23 +70,22 @@ class DestructionRate(Callback):
         self.defenses = named("DestructionRate: defenses", [best_of_thesis()] if defenses is None else defenses)
         self.ensemble, self.adaptive, self.eot, self.images = ensemble, adaptive, eot, images
         self.sweeps, self.with_clean, self.samples = sweeps or [], clean, samples
-        self.cache_folder = Path(cache).expanduser() if cache else None
-        self.cache: AdversarialCache | None = None
+        self.cache = Path(cache).expanduser() if cache else None
         self.trials: list[DefenseTrial] = []
         self.places: list[Tensor] | None = None  # of this rank's batches in the test set
         self.seen = 0
         self.findings: Findings | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.trials, self.findings, self.cache = [], None, None
+        self.trials, self.findings = [], None
         if stage == "test":
             self._attach(pl_module)  # a network without feature maps is refused before the long test
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not at the start of the test, when another callback may still put a defence before the network.
         self.places, self.seen = drawn_places(trainer, "DestructionRate"), 0
-        if self.cache_folder is not None:
-            self.cache = AdversarialCache(self.cache_folder, pl_module, str(trainer.precision))
-        self._attach(pl_module)  # again, as the network may have been replaced by one with a defence
+        self.craft: Craft | None = None
+        self._attach(pl_module)
         self.bench = Bench(pl_module, self.defenses, self.ensemble)
         self.benches = [Bench(pl_module, sweep.defenses, 1) for sweep in self.sweeps]
         self.trials = [DefenseTrial(name, attack, self.bench, self.samples) for name, attack in self.attacks.items()]
@@ -119,11 +119,18 @@ class DestructionRate(Callback):
             self.clean.update(guesses, guesses, behind, labels)
             right = guesses == labels
             if right.any():
-                self._try(images[right], labels[right])
+                self.craft = self.craft or self._crafter(trainer, pl_module)
+                self._try(self.craft, images[right], labels[right])
 
-    def _try(self, images: Tensor, labels: Tensor) -> None:
+    def _crafter(self, trainer: Trainer, pl_module: LightningModule) -> Craft:
+        """Asked for with the first batch, when the network is in its final state, memories of a readout included."""
+        if self.cache is None:
+            return partial(craft, pl_module)
+        return AdversarialCache(self.cache, pl_module, str(trainer.precision)).craft
+
+    def _try(self, craft: Craft, images: Tensor, labels: Tensor) -> None:
         """All attacks on recognised images."""
-        attacked = {trial.name: trial.run(images, labels, self.cache, self.eot) for trial in self.trials}
+        attacked = {trial.name: trial.run(images, labels, craft, self.eot) for trial in self.trials}
         for bench, curve in zip(self.benches, self.curves):
             for name, points in {"clean": images, **attacked}.items():
                 guesses = bench.model(points).argmax(1)

@@ -7,6 +7,7 @@ from torch import nn
 
 from attacks import FGSM, PGD, AtSize, DeepFool
 from callbacks.adversarial_cache import AdversarialCache, craft
+from criteria import NearestNeighbors
 
 LABELS = torch.tensor([0, 1, 2])
 
@@ -80,6 +81,16 @@ def test_another_network_attack_image_label_precision_or_seed_has_other_files(ne
     assert len(set(files)) == len(files)
     assert file() == files[0]
     assert file(attack=DeepFool(), seed=1) == file(attack=DeepFool()), "no chance, no seed"
+
+
+def test_a_readout_that_remembers_other_images_has_other_files(tmp_path):
+    readout, linear = NearestNeighbors(1), nn.Linear(48, 3)
+    folders = []
+    for embeddings in (torch.eye(3), torch.eye(3).flip(0), torch.eye(3)):
+        readout.remember(embeddings, LABELS, 3)
+        folders.append(AdversarialCache(tmp_path, nn.Sequential(nn.Flatten(), linear, readout)).folder)
+    assert folders[0] == folders[2]
+    assert folders[0] != folders[1]
 
 
 def damage(file, how):

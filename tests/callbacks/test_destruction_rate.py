@@ -8,7 +8,7 @@ import torch
 from lightning import Trainer, seed_everything
 
 from attacks import FGSM, PGD, AtSize, DeepFool
-from callbacks import DestructionRate, Report, Sweep
+from callbacks import DestructionRate, InputDefense, Report, Sweep
 from callbacks.defense_trials import adapt
 from datamodules import Digits
 from defenses import (
@@ -129,6 +129,19 @@ def test_undefined_where_nothing_is_fooled(model, test):
     assert found["none/bitdepth/destruction_rate"] is None  # NaN
     assert found["none/rmse"] is None
     assert found["none/bitdepth/acc"] == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_defended_network_has_a_cache_of_its_own(first, model, test, tmp_path):
+    attacks = {"fgsm": FGSM(eps=0.1)}
+    options = {"images": 40, "cache": str(tmp_path / "cache")}
+    plain = test(model, DestructionRate(attacks, [Identity()], **options))
+    both = [InputDefense(BitDepth(1)), DestructionRate(attacks, [Identity()], **options)]
+    test(model, *(both if first else reversed(both)))
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    again = test(model, DestructionRate(attacks, [Identity()], **options))
+    assert again["fgsm/fooled"] == plain["fgsm/fooled"]
+    assert again["fgsm/rmse"] == plain["fgsm/rmse"]
 
 
 def test_nothing_is_recognised(classifier, trainer):
