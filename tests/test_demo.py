@@ -11,12 +11,13 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 DEMO = ["-c", str(CONFIGS / "quickstart.yaml"), "-c", str(CONFIGS / "plugins" / "repr.yaml"), "--name=demo"]
 ATTACK = ["-c", str(CONFIGS / "plugins" / "fooling_rate.yaml"), "--trainer.callbacks.images=50"]
 CORRUPT = ["-c", str(CONFIGS / "plugins" / "corruption_error.yaml"), "--trainer.callbacks.images=60"]
+DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate.yaml"), "--trainer.callbacks.images=50"]
 
 
 @pytest.mark.slow
 def test_the_demos_classifier_recognises_digits():
     main(["fit", *DEMO, "--trainer.accelerator=cpu"])
-    main(["test", *DEMO, *ATTACK, *CORRUPT, "--ckpt_path=best", "--trainer.accelerator=cpu"])
+    main(["test", *DEMO, *ATTACK, *CORRUPT, *DEFEND, "--ckpt_path=best", "--trainer.accelerator=cpu"])
     run = Path("runs/demo/version_0")
     record = json.loads((run / "metrics.json").read_text())
     assert record["test"]["test/acc"] >= 0.96
@@ -24,6 +25,6 @@ def test_the_demos_classifier_recognises_digits():
     assert len(record["history"]["train/acc"]) == 30
     assert len(record["history"]["val/acc"]) == 24  # not while filters are away
     page = (run / "report.html").read_text()
-    titles = ("Results", "Curves", "RePr", "Confusion matrix", "Fooling rates", "Corruption errors")
+    titles = ("Results", "Curves", "RePr", "Confusion matrix", "Fooling rates", "Corruption errors", "Defences")
     for title in (*titles, "Sample predictions", "Configuration"):
         assert f">{title}" in page

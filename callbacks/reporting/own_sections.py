@@ -37,9 +37,10 @@ def headline(record: Record) -> Iterator[Card]:
 
 
 def results_section(record: Record) -> Section:
-    """One table for each stage that has results."""
+    """One table for each stage that has results; the figures of plug-ins, which have sections of their own, folded."""
     stages = [stage for stage in ("test", "validate", "fit") if record.get(stage)]
     blocks: list[Block] = [Columns([results_table(record, stage) for stage in stages])]
+    blocks += [plugin_figures(record, stage) for stage in stages if any(map(of_plugin, record[stage]))]
     fitted = record.get("environment", {}).get("fit", {}).get("date", "")
     older = [stage for stage in ("test", "validate") if record.get(stage) and date(record, stage) < fitted]
     if older:
@@ -48,10 +49,10 @@ def results_section(record: Record) -> Section:
 
 
 def results_table(record: Record, stage: str) -> Table:
-    """Every metric of a stage, with its interval where it is a rate over a known number of images."""
+    """The metrics of a stage itself, with an interval where it is a rate over a known number of images."""
     about = record.get("environment", {}).get(stage, {})
     images = about.get("images")
-    rows: list[list[Cell]] = [[name, value] for name, value in sorted(record[stage].items())]
+    rows: list[list[Cell]] = [[name, value] for name, value in sorted(record[stage].items()) if not of_plugin(name)]
     header = [STAGE_TITLES[stage], "value"]
     if images:
         header.append("95 % interval")
@@ -62,6 +63,19 @@ def results_table(record: Record, stage: str) -> Table:
     if stage == "fit":
         caption = "As logged at the end of training."
     return Table(header, rows, caption)
+
+
+def of_plugin(metric: str) -> bool:
+    """Whether a metric's name has more than a stage and a word, such as ``test/pgd/fooling_rate``."""
+    return metric.count("/") > 1
+
+
+def plugin_figures(record: Record, stage: str) -> Listing:
+    """All figures of plug-ins in a stage, one below the other."""
+    found = {name: value for name, value in sorted(record[stage].items()) if of_plugin(name)}
+    width = max(map(len, found))
+    text = "\n".join(f"{name:{width}}  {show(value)}" for name, value in found.items())
+    return Listing(text, f"{STAGE_TITLES[stage]}: all {len(found)} figures of plug-ins")
 
 
 def curves_section(record: Record) -> Section | None:
