@@ -11,7 +11,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from callbacks import Card, Predictions, Report, Section, Table, Text
+from callbacks.report import summary
 from callbacks.reporting.history import note, scalars
+from callbacks.reporting.own_sections import results_section
 from callbacks.reporting.run_folder import RunFolder, fingerprint, finite
 
 NAMES = ["<script>alert(1)</script>", *"123456789"]
@@ -19,6 +21,19 @@ NAMES = ["<script>alert(1)</script>", *"123456789"]
 
 def read(folder):
     return (folder / "report.html").read_text(), json.loads((folder / "metrics.json").read_text())
+
+
+def test_headline_numbers_as_text():
+    cards = [Card("Test accuracy", "99.2 %", "360 images"), Card("Fooled", "43.1 %")]
+    assert summary(cards) == "Test accuracy  99.2 %  360 images\nFooled         43.1 %"
+    assert summary([]) == ""
+
+
+def test_figures_of_plug_ins_are_folded():
+    record = {"test": {"test/acc": 0.5, "test/pgd/fooling_rate": 0.25}, "environment": {"test": {"date": "2026-01-02"}}}
+    columns, listing = results_section(record).blocks
+    assert [row[0] for row in columns.blocks[0].rows] == ["test/acc"]
+    assert listing.text == "test/pgd/fooling_rate  0.2500"
 
 
 class Technique(Callback):

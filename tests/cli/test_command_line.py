@@ -68,9 +68,16 @@ def test_fit_leaves_one_folder_and_says_how_to_test(capsys):
 
 def test_the_printed_command_tests_in_the_same_folder(with_run, capsys):
     main(["test", "-c", str(with_run / "config.yaml"), "--ckpt_path", "best"])
-    assert "test/acc" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "test/acc" in output
+    assert "test/top5" not in output  # Lightning's table of all metrics is for those who ask
     assert (with_run / "test.yaml").is_file()
     assert len(list(Path("runs/first").iterdir())) == 1
+
+
+def test_all_metrics_are_printed_on_demand(with_run, capsys):
+    main(["test", "-c", str(with_run / "config.yaml"), "--ckpt_path", "best", "--verbose", "true"])
+    assert "test/top5" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["validate", "predict"])
