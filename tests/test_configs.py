@@ -96,7 +96,17 @@ def test_every_fragment_works_alone(fragment):
         run(CONFIGS / "quickstart.yaml", fragment, command=command)
 
 
-PAIRS = list(itertools.combinations(PLUGINS, 2))
+IN_TESTS = {  # fragments that rest while a network is trained
+    "corruption_error",
+    "destruction_rate",
+    "embedding_readouts",
+    "fooling_rate",
+    "input_defense",
+    "universal_perturbation",
+}
+TESTING = [path for path in PLUGINS if path.stem in IN_TESTS]
+TRAINING = [path for path in PLUGINS if path.stem not in IN_TESTS]
+PAIRS = list(itertools.combinations(TRAINING, 2))
 
 
 @pytest.mark.usefixtures("with_teacher")
@@ -105,6 +115,24 @@ def test_every_pair_of_fragments_stacks(first, second):
     sentence = REFUSED.get((first.stem, second.stem))
     with pytest.raises(ValueError, match=sentence) if sentence else nullcontext():
         run(CONFIGS / "quickstart.yaml", first, second)
+
+
+@pytest.mark.usefixtures("with_teacher")
+@pytest.mark.parametrize("fragment", TRAINING, ids=names(TRAINING))
+def test_fragments_for_tests_stack_with_every_other(fragment):
+    run(CONFIGS / "quickstart.yaml", fragment, *TESTING)
+
+
+def test_all_fragments_for_tests_stack_in_a_test():
+    run(CONFIGS / "quickstart.yaml", *TESTING, command="test")
+
+
+def test_fragments_for_tests_stack_on_embeddings():
+    embeddings = CONFIGS / "plugins" / "graph_smoothness.yaml"
+    others = [path for path in TESTING if path.stem != "input_defense"]
+    run(CONFIGS / "quickstart.yaml", embeddings, *others, command="test")
+    with pytest.raises(ValueError, match="set votes to 1"):  # readouts of embeddings have no classes to vote for
+        run(CONFIGS / "quickstart.yaml", embeddings, *TESTING, command="test")
 
 
 @pytest.mark.parametrize("fragment", PLUGINS, ids=names(PLUGINS))

@@ -332,6 +332,7 @@ def test_interrupted_from_the_keyboard_keeps_what_was_done():
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored by what runs in the background
     )
     last = Path("runs/stopped/version_0/checkpoints/last.ckpt")
     deadline = time.time() + 120
