@@ -89,7 +89,7 @@ class UniversalPerturbation(Callback):
             self._craft(trainer, pl_module, crafting_images(trainer, self.images, self.validation))
             self.findings = Findings(self.crafts)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         crafting = bool(self.plans) and not self.after_fit
         images = crafting_images(trainer, self.images, self.validation) if crafting or self.scan else None
         if crafting and images is not None:

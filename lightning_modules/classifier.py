@@ -145,10 +145,13 @@ class Classifier(LightningModule):
             self.readout.consulted = False
         self.seen = {}
 
-    def on_test_epoch_start(self) -> None:
-        """Count from zero, with training images remembered as the network sees them now."""
-        self.test_tally.reset()
+    def on_test_start(self) -> None:
+        """Remember training images as the network sees them now: callbacks may attack it from the epoch's start."""
         self._refresh_readout()
+
+    def on_test_epoch_start(self) -> None:
+        """Count from zero."""
+        self.test_tally.reset()
 
     def on_test_epoch_end(self) -> None:
         """Log the test figures."""
