@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from callbacks.chosen_images import ChosenImages
 from callbacks.corruption_baselines import PREFIX, Baseline, EarlierRun, Errors, Trial
 from callbacks.corruption_fingerprints import MODULUS, computed_recipe, fingerprint, placed_batches, stored_recipe
 from callbacks.corruption_sections import Comparison, corruption_section, draw_errors
@@ -44,7 +45,7 @@ class CorruptionError(Callback):
         severities: from 1 (mild) to 5 (strong).
         scale: the benchmark whose parameters are meant: CIFAR's by default; ImageNetSeverities for 224 pixels.
         baseline: another run (its folder or metrics.json) that was tested like this one, or AlexNet for ImageNet.
-        images: so many test images are taken, the first ones; 0 takes all.
+        images: so many test images are taken, drawn once and for all; 0 takes all.
         seed: of noise and other random draws.
         frost: folder of frost pictures; computed ice by default.
         stored: folder of corrupted images, such as the published CIFAR-10-C, to be read instead of computed.
@@ -80,6 +81,7 @@ class CorruptionError(Callback):
         self.grid: Sequence[Sequence[Corruption]] = self.computed
         self.metric: ErrorCounts | None = None
         self.indices: list[Tensor] = []  # of this rank's test batches, on the CPU
+        self.chosen: ChosenImages | None = None
         self.strip: Tensor | None = None  # the first image, clean and under each corruption
         self.trial: Trial | None = None
         self.theirs: Errors | None = None
@@ -101,9 +103,10 @@ class CorruptionError(Callback):
         sums = torch.zeros(2, dtype=torch.long, device=trainer.strategy.root_device)  # images, fingerprint
         expected = None if self.stored is None else stored_labels(self.stored)
         self.indices = []
+        self.chosen = ChosenImages(trainer, "CorruptionError", self.images)
         for indices, images, labels in placed_batches(trainer):
             self.indices.append(indices)
-            chosen = self._chosen(indices)
+            chosen = self.chosen.among(indices)
             indices, images, labels = indices[chosen], images[chosen], labels[chosen]
             if len(labels):
                 check_stored_labels(expected, labels.cpu(), indices, self.stored)
@@ -123,14 +126,14 @@ class CorruptionError(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if dataloader_idx > 0 or self.metric is None:
+        if dataloader_idx > 0 or self.metric is None or self.chosen is None:
             return
-        chosen = self._chosen(self.indices[batch_idx])
+        chosen = self.chosen.among(self.indices[batch_idx])
         if not chosen.any():
             return
         indices = self.indices[batch_idx][chosen].to(batch[0].device)
         images, labels = batch[0][chosen], batch[1][chosen]
-        if indices[0] == 0:
+        if self.strip is None:
             self._show_first(images[:1], indices[:1])
         with trainer.precision_plugin.forward_context():
             known = isinstance(outputs, Mapping) and "scores" in outputs
@@ -164,9 +167,6 @@ class CorruptionError(Callback):
     def report_sections(self, trainer: Trainer, pl_module: LightningModule) -> list[Section]:
         """The errors of a test and what the corruptions look like."""
         return [corruption_section(self.comparison, self.strip)] if self.comparison else []
-
-    def _chosen(self, indices: Tensor) -> Tensor:
-        return indices < self.images if self.images else torch.ones_like(indices, dtype=torch.bool)
 
     def _recipe(self) -> int:
         if self.stored is not None:

@@ -5,19 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from attacks import FGSM, IGSM, Attack
 from callbacks.adversarial_cache import AdversarialCache, craft
+from callbacks.chosen_images import ChosenImages
 from callbacks.defense_trials import Bench, Craft, DefenseTrial, begin
 from callbacks.destruction_findings import Curve, Findings
 from callbacks.destruction_sections import destruction_section
 from callbacks.fooling_sections import picture_grid
 from callbacks.naming import named
-from callbacks.places import drawn_places
 from callbacks.sections import Section
 from callbacks.sweeps import Sweep
 from defenses import Defense, PixelDeflection, RobustActivationMap, Sequence, WaveletDenoise, looking
@@ -41,7 +40,7 @@ class DestructionRate(Callback):
         ensemble: so many runs of a random defence vote.
         adaptive: attack also through each defence, with its gradient and averaged over its randomness.
         eot: over so many runs an adaptive attacker averages.
-        images: so many test images are taken, the first ones; 0 takes all.
+        images: so many test images are taken, drawn once and for all; 0 takes all.
         sweeps: options of defences that are tried at several values, for curves.
         clean: put clean images through the defences, too.
         samples: how many fooled images are shown for each attack.
@@ -72,8 +71,7 @@ class DestructionRate(Callback):
         self.sweeps, self.with_clean, self.samples = sweeps or [], clean, samples
         self.cache = Path(cache).expanduser() if cache else None
         self.trials: list[DefenseTrial] = []
-        self.places: list[Tensor] | None = None  # of this rank's batches in the test set
-        self.seen = 0
+        self.chosen: ChosenImages | None = None
         self.findings: Findings | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -83,7 +81,7 @@ class DestructionRate(Callback):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not at the start of the test, when another callback may still put a defence before the network.
-        self.places, self.seen = drawn_places(trainer, "DestructionRate"), 0
+        self.chosen = ChosenImages(trainer, "DestructionRate", self.images)
         self.craft: Craft | None = None
         self._attach(pl_module)
         self.bench = Bench(pl_module, self.defenses, self.ensemble)
@@ -106,9 +104,9 @@ class DestructionRate(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if dataloader_idx > 0 or not self.trials:
+        if dataloader_idx > 0 or self.chosen is None:
             return
-        chosen = self._chosen(batch_idx, len(batch[0]))
+        chosen = self.chosen.of_batch(batch_idx, len(batch[0]))
         if not chosen.any():
             return
         images, labels = batch[0][chosen], batch[1][chosen]
@@ -160,12 +158,6 @@ class DestructionRate(Callback):
     def report_sections(self, trainer: Trainer, pl_module: LightningModule) -> list[Section]:
         """What each defence brings back from each attack, at what price, and what that looks like."""
         return [destruction_section(self.findings, self.trials, self.bench, trainer)] if self.findings else []
-
-    def _chosen(self, batch_idx: int, count: int) -> Tensor:
-        """Which images of a batch belong to the first ones of the test set."""
-        places = torch.arange(self.seen, self.seen + count) if self.places is None else self.places[batch_idx]
-        self.seen += count
-        return places < self.images if self.images else torch.ones(count, dtype=torch.bool)
 
     def _attach(self, pl_module: LightningModule) -> None:
         for group in (self.defenses, *(sweep.defenses for sweep in self.sweeps)):

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from callbacks.alternating_pruning import callbacks_of, network_of
+from callbacks.chosen_images import ChosenImages
 from callbacks.figures import to_pixels
 from callbacks.filter_figures import draw_correlations, draw_drops, draw_removed
 from callbacks.filter_findings import Findings, find_out, spread
@@ -36,8 +37,8 @@ class FilterReport(Callback):
     Where a callback removes filters, ``train/filters_removed`` is its figure 5.9.
 
     Args:
-        images: how many test images are looked at: the first ones, of each rank equally many. Over fewer than 700,
-            unrelated filters correlate above 0.3 by chance.
+        images: how many test images are looked at, drawn once and for all. Over fewer than 700, unrelated filters
+            correlate above 0.3 by chance.
         max_layers: of a network with more layers, so many are looked at in a test, at equal distances from the first
             to the last; None means all.
         drops: measure the accuracy without each filter, which takes one evaluation of these images for each.
@@ -53,6 +54,7 @@ class FilterReport(Callback):
         self.image_shape: list[int] = []  # (C, H, W) in the training
         self.sites: list[Site] = []
         self.problem = ""  # why there are none
+        self.chosen: ChosenImages | None = None
         self.kept: list[tuple[Tensor, Tensor]] = []  # images and labels of the test
         self.findings: Findings | None = None
 
@@ -94,6 +96,9 @@ class FilterReport(Callback):
 
     # Testing.
 
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.chosen = ChosenImages(trainer, "FilterReport", self.images)
+
     def on_test_batch_end(
         self,
         trainer: Trainer,
@@ -103,10 +108,9 @@ class FilterReport(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        share = self.images // trainer.world_size + (trainer.global_rank < self.images % trainer.world_size)
-        room = share - sum(len(labels) for _, labels in self.kept)
-        if dataloader_idx == 0 and room > 0:
-            self.kept.append((batch[0][:room].cpu(), batch[1][:room].cpu()))
+        if dataloader_idx == 0 and self.chosen is not None:
+            chosen = self.chosen.of_batch(batch_idx, len(batch[0]))
+            self.kept.append((batch[0][chosen].cpu(), batch[1][chosen].cpu()))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         shape = trainer.strategy.broadcast(list(self.kept[0][0].shape[1:]) if self.kept else [])

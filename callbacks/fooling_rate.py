@@ -1,7 +1,6 @@
 """How easily a network is fooled."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from attacks import PGD, Attack, KnownPerturbation
 from attacks.budgets import check_budgets
+from callbacks.chosen_images import ChosenImages
 from callbacks.fooling_sections import fooling_section, picture_grid
 from callbacks.naming import names_of
 from callbacks.sections import Section
@@ -25,7 +25,7 @@ class FoolingRate(Callback):
 
     Args:
         attacks: PGD in the L∞ ball of 8/255 with 10 steps by default.
-        images: so many test images are attacked, the first ones of each rank; 0 takes all.
+        images: so many test images are attacked, drawn once and for all; 0 takes all.
         budgets: at which attacks with a fixed budget are tried, too, rising, in pixels scaled to [0, 1].
         samples: how many fooled images are shown for each attack.
         perturbations: files of universal perturbations that are added to the images, beside the attacks and under the
@@ -52,7 +52,7 @@ class FoolingRate(Callback):
         self.trials: list[Trial] = []
         self.figures: dict[str, dict[str, float]] = {}  # by attack, of all ranks
         self.curves: dict[str, Tensor] = {}  # smallest budgets of recognised images by attack, of all ranks
-        self.left = 0
+        self.chosen: ChosenImages | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.trials, self.figures, self.curves = [], {}, {}
@@ -64,7 +64,9 @@ class FoolingRate(Callback):
         for trial in self.trials:
             trial.rate.to(trainer.strategy.root_device)
             trial.radius.to(trainer.strategy.root_device)
-        self.left = ceil(self.images / trainer.world_size) if self.images else 2**62
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.chosen = ChosenImages(trainer, "FoolingRate", self.images)
 
     def on_test_batch_end(
         self,
@@ -75,13 +77,15 @@ class FoolingRate(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if dataloader_idx > 0 or not self.left:
+        if dataloader_idx > 0 or self.chosen is None:
             return
-        images, labels = batch[0][: self.left], batch[1][: self.left]
-        self.left -= len(images)
+        chosen = self.chosen.of_batch(batch_idx, len(batch[0]))
+        if not chosen.any():
+            return
+        images, labels = batch[0][chosen], batch[1][chosen]
         with trainer.precision_plugin.forward_context():
             known = isinstance(outputs, Mapping) and "scores" in outputs
-            scores = outputs["scores"][: len(images)] if known else pl_module(images)
+            scores = outputs["scores"][chosen] if known else pl_module(images)
             for trial in self.trials:
                 trial.run(pl_module, images, labels, scores.argmax(1))
 

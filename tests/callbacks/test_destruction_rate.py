@@ -9,6 +9,7 @@ from lightning import Trainer, seed_everything
 
 from attacks import FGSM, PGD, AtSize, DeepFool
 from callbacks import DestructionRate, InputDefense, Report, Sweep
+from callbacks.chosen_images import draw
 from callbacks.defense_trials import adapt
 from datamodules import Digits
 from defenses import (
@@ -79,9 +80,12 @@ def test(trainer, folder):
 
 
 def digits(count):
-    data = Digits(eval_batch_size=count)
+    """The test images that a callback with images=count looks at."""
+    data = Digits(eval_batch_size=1000)
     data.setup("test")
-    return next(iter(data.test_dataloader()))
+    images, labels = next(iter(data.test_dataloader()))
+    chosen = draw(count, len(labels))
+    return images[chosen], labels[chosen]
 
 
 def defended(model, defense, images, runs=4):

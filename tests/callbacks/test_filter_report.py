@@ -7,6 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from callbacks import FilterReport, Report, RePr
+from callbacks.chosen_images import draw
 from callbacks.filter_sections import orthogonality_section, random_sum
 from datamodules import Digits
 from lightning_modules import Classifier
@@ -83,12 +84,13 @@ def examine(report, *callbacks, network=None, ckpt_path=None, data=None, **optio
     return trainer
 
 
-def first_images(count):
-    data = Digits(eval_batch_size=count)
+def images_looked_at(count):
+    data = Digits(eval_batch_size=1000)
     data.prepare_data()
     data.setup("test")
     images, labels = next(iter(data.test_dataloader()))
-    return images, labels
+    chosen = draw(count, len(labels))
+    return images[chosen], labels[chosen]
 
 
 def right(network, images, labels):
@@ -99,7 +101,7 @@ def right(network, images, labels):
 def test_the_findings_are_those_of_the_pure_functions(checkpoint):
     report = FilterReport(images=100)
     network = examine(report, ckpt_path=checkpoint).lightning_module.network.eval()
-    images, labels = first_images(100)
+    images, labels = images_looked_at(100)
     sites = find_sites(network, BLANK).sites
     correlations = filter_correlations(network, sites, Evidence([[images, labels]]))
     assert report.findings.images == 100

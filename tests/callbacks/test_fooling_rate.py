@@ -63,9 +63,10 @@ def test_figures_are_those_of_the_attacks_by_hand(model, test):
 
 
 def test_batches_and_ranks_do_not_matter(model, test, tmp_path):
-    whole = test(model, FoolingRate(ATTACKS, images=0, budgets=[0.02, 0.1]))
-    parts = test(model, FoolingRate(ATTACKS, images=0, budgets=[0.02, 0.1]), eval_batch_size=37)
-    ranks = test(model, FoolingRate(ATTACKS, images=0, budgets=[0.02, 0.1]), devices=2, strategy="ddp_fork")
+    def rates(**options):
+        return test(model, FoolingRate(ATTACKS, images=200, budgets=[0.02, 0.1]), **options)
+
+    whole, parts, ranks = rates(), rates(eval_batch_size=37), rates(devices=2, strategy="ddp_fork")
     for name, value in whole.items():
         if name.startswith(("test/fgsm", "test/pgd", "test/deepfool")):
             assert parts[name] == pytest.approx(value, rel=1e-3), name
