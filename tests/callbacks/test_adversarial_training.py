@@ -129,9 +129,9 @@ def test_free_training_with_batches_of_other_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("training", "epochs"),
     [
-        (lambda: AdversarialTraining(PGD(eps=0.08, step=0.04, steps=3)), 8),
-        (lambda: AdversarialTraining(PGD(eps=0.08, step=0.1, steps=1)), 8),
-        (lambda: FreeAdversarialTraining(0.08, replays=3), 24),  # a third of the images in each
+        (lambda: AdversarialTraining(PGD(eps=0.08, step=0.04, steps=3)), 5),
+        (lambda: AdversarialTraining(PGD(eps=0.08, step=0.1, steps=1)), 5),
+        (lambda: FreeAdversarialTraining(0.08, replays=3), 15),  # a third of the images in each
     ],
     ids=["PGD", "fast", "free"],
 )
@@ -145,7 +145,7 @@ def standard():
     return robust_accuracy(None)
 
 
-def robust_accuracy(callback, epochs=8, eps=0.08, seed=0):
+def robust_accuracy(callback, epochs=5, eps=0.08, seed=0):
     seed_everything(seed, verbose=False)
     network = VanillaConvNet(depth=3, width=16, global_pool=True)
     model = Classifier(network, optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9))

@@ -192,7 +192,7 @@ def test_the_report_shows_tables_curves_and_pictures(model, test, folder):
 
 
 def test_who_knows_the_defence_is_never_weaker(model):
-    images, labels = digits(200)
+    images, labels = digits(100)
     right = model(images).argmax(1) == labels
     images, labels = images[right], labels[right]
     for defense in (BitDepth(2), Noise(), PixelDeflection(200, 4)):

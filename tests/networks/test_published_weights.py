@@ -56,15 +56,16 @@ def picture(path: Path, size: int) -> Tensor:
 
 def test_squeezenet_on_imagenet_pictures() -> None:
     synsets = [line.split()[0] for line in found("imagenet_synsets.txt").read_text().splitlines()]
-    paths = sorted(found("imagenet_sample").glob("*/*.jpg"))
+    pictures = sorted(found("imagenet_sample").glob("*/*.jpg"))
+    assert len(pictures) == 750
+    paths = pictures[::5]
     weights = found("imagenet_models/squeezenet1_0.pth")
     network = TorchvisionClassifier("squeezenet1_0", 1000, SQUEEZENET_MEAN, SQUEEZENET_STD, str(weights))
     hits = 0
     for some in (paths[start : start + 50] for start in range(0, len(paths), 50)):
         images = torch.stack([picture(path, 227) for path in some])  # (N, 3, 227, 227)
         hits += correct(network, images, torch.tensor([synsets.index(path.parent.name) for path in some]))
-    assert len(paths) == 750
-    assert hits / len(paths) == pytest.approx(488 / 750, abs=0.01)
+    assert hits == pytest.approx(97, abs=1)  # of 150; 488 of all 750
 
 
 def test_published_torchscript_is_refused() -> None:
