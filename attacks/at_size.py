@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Attack, Case, Found
-from attacks.checks import check_above
 from attacks.draws import Draws
 from attacks.rows import column
 from attacks.victim import Trace
+from options import check_above
 
 ROUNDS = 20  # the share of pixels that stop at black or white settles long before
 

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from attacks.adam import Adam
 from attacks.attack import Case, Found
-from attacks.checks import check_above, check_at_least
 from attacks.goal import Goal
 from attacks.penalty_search import PenaltySearch
 from attacks.rows import Rows, column, narrow, places
 from attacks.victim import Trace, Victim
+from options import check_above, check_at_least
 
 CHECKS = 10  # how often in a search it is looked whether an image has settled, as in the authors' code
 LEAST = 40  # but not after fewer steps: Adam overshoots at first, and its loss comes down in waves

@@ -60,17 +60,3 @@ def check_scores(scores: Tensor) -> None:
             "uses gradients: return logits",
             stacklevel=4,
         )
-
-
-def check_at_least(owner: object, least: float, **options: float) -> None:
-    """Options of an attack that must not be smaller than something."""
-    for name, value in options.items():
-        if not value >= least:
-            raise ValueError(f"{type(owner).__name__}: {name}={value} must be at least {least}")
-
-
-def check_above(owner: object, least: float, **options: float) -> None:
-    """Options of an attack that must be larger than something."""
-    for name, value in options.items():
-        if not value > least:
-            raise ValueError(f"{type(owner).__name__}: {name}={value} must be above {least}")

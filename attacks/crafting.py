@@ -11,11 +11,11 @@ from torch import Generator, Tensor
 
 from attacks.attack import Model
 from attacks.boxes import Box
-from attacks.checks import check_above, check_at_least
 from attacks.norms import Norm, NormName, norm_of
 from attacks.panel import Panel, panel
 from attacks.projections import Nearest, Projection
 from attacks.schedules import EveryNetwork, Schedule
+from options import check_above, check_at_least
 
 Visit = tuple[int, int]  # an image and a network
 

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from attacks.attack import Case
 from attacks.boxes import Box, ClipBox
-from attacks.checks import check_at_least
 from attacks.norms import Norm, NormName, norm_of
 from attacks.rows import Rows, column
 from attacks.victim import Trace
 from attacks.walk import Walk
+from options import check_at_least
 
 
 @dataclass

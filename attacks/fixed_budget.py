@@ -8,12 +8,13 @@ from torch import Generator, Tensor
 
 from attacks.attack import Attack, Case, Found, Model, goal_of, in_range
 from attacks.attackable import attackable
-from attacks.checks import check_at_least, check_classes, check_images, check_pixels, check_scores
+from attacks.checks import check_classes, check_images, check_pixels, check_scores
 from attacks.draws import Draws, draws_of
 from attacks.norms import Norm, NormName, norm_of
 from attacks.rows import narrow, places
 from attacks.stops import Stop, StopName, stop_of
 from attacks.victim import Trace, Victim
+from options import check_at_least
 
 
 class FixedBudget(Attack):

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Case
-from attacks.checks import check_at_least
 from attacks.goal import score_of
 from attacks.norms import L2
 from attacks.rows import Rows
 from attacks.saliency import Pairs, Saliency
 from attacks.victim import Trace
 from attacks.walk import Walk
+from options import check_at_least
 
 
 @dataclass

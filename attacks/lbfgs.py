@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Case, Found
-from attacks.checks import check_above, check_at_least
 from attacks.goal import Targeted
 from attacks.penalty_search import PenaltySearch
 from attacks.quasi_newton import QuasiNewton
 from attacks.rows import column, narrow, places
 from attacks.victim import Trace, Victim
+from options import check_above, check_at_least
 
 
 @dataclass

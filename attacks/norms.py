@@ -6,9 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from attacks.choices import by_name
 from attacks.draws import Draws
 from attacks.rows import column
+from options import by_name
 
 NormName = Literal["linf", "l2"]
 

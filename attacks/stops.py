@@ -5,8 +5,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from attacks.choices import by_name
 from attacks.goal import Goal
+from options import by_name
 
 StopName = Literal["never", "success"]
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from attacks.boxes import NoBox
-from attacks.checks import check_at_least
 from attacks.crafting import Crafting, UniversalAttack, Visit
 from attacks.deepfool import DeepFool
 from attacks.norms import Norm, NormName
 from attacks.panel import Panel
 from attacks.projections import Projection
 from attacks.schedules import Schedule
+from options import check_at_least
 
 
 class UniversalPerturbation(UniversalAttack):

@@ -6,13 +6,13 @@ from typing import cast
 from torch import Tensor
 
 from attacks.boxes import Box, NoBox
-from attacks.checks import check_above
 from attacks.crafting import Crafting, UniversalAttack, Visit
 from attacks.goal import Untargeted
 from attacks.norms import Norm, NormName
 from attacks.panel import Panel
 from attacks.projections import Projection
 from attacks.schedules import Schedule
+from options import check_above
 
 
 class UniversalGradient(UniversalAttack):

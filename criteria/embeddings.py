@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from criteria.choices import by_name
+from options import by_name
 
 EmbeddingName = Literal["sphere"]
 

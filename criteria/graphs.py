@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from criteria.choices import by_name
 from criteria.neighbors import nearest_neighbors
+from options import by_name
 
 SymmetryName = Literal["union", "mutual", "none"]
 ReductionName = Literal["mean", "sum", "per_vertex", "edges"]

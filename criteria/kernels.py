@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from criteria.choices import by_name
+from options import by_name
 
 MetricName = Literal["l2", "cosine"]
 

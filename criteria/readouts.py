@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from criteria.choices import by_name
 from criteria.embeddings import Sphere
 from criteria.kernels import Kernel
 from criteria.neighbors import nearest_neighbors
+from options import by_name
 
 WeightsName = Literal["uniform", "kernel"]
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from defenses.checks import check_at_least
+from options import check_at_least
 
 
 class ActivationMap(ABC):

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from defenses.borders import mirrored, shifted
-from defenses.checks import check_above
 from defenses.defense import Defense
 from defenses.parts import by_parts
+from options import check_above
 
 
 class Bilateral(Defense):

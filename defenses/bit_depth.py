@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from defenses.checks import check_between
 from defenses.defense import Defense, Gradient
+from options import check_between
 
 
 class BitDepth(Defense):

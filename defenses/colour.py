@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from defenses.choices import by_name
+from options import by_name
 
 ColourName = Literal["ycbcr", "rgb"]
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601

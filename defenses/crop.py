@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from defenses.checks import check_between
 from defenses.defense import Defense
 from defenses.resampling import places, read
+from options import check_between
 
 
 class Crop(Defense):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from defenses.checks import check_above, check_at_least
 from defenses.defense import Defense
+from options import check_above, check_at_least
 
 
 class Deconvolution(Defense):

@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from defenses.choices import by_name
 from defenses.replacement import RandomPixel, Replacement
 from defenses.sampling import Sampling, UniformSampling
 from draws import Streams
+from options import by_name
 
 ModeName = Literal["paper", "authors"]
 

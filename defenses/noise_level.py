@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from defenses.choices import by_name
 from defenses.colour import Colour
+from options import by_name
 
 UnitsName = Literal["channel", "rgb", "stretched"]
 

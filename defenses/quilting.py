@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from defenses.checks import check_at_least
 from defenses.defense import Defense, Gradient
 from defenses.patch_bank import cut, join, nearest
+from options import check_at_least
 
 
 class Quilting(Defense):

@@ -6,7 +6,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from defenses.choices import by_name
+from options import by_name
 
 ReplacementName = Literal["random", "min", "max", "mean"]
 

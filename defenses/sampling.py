@@ -6,8 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from defenses.checks import check_above
-from defenses.choices import by_name
+from options import by_name, check_above
 
 SamplingName = Literal["uniform", "gaussian"]
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from defenses.choices import by_name
+from options import by_name
 
 ThresholdName = Literal["bayes", "visu", "sure"]
 ShrinkageName = Literal["soft", "hard"]

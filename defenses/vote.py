@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from defenses.checks import check_at_least
 from defenses.defense import Defense
+from options import check_at_least
 
 
 class Vote(nn.Module):

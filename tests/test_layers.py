@@ -9,11 +9,12 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 BELOW = {
     "draws": set(),
+    "options": set(),
     "networks": set(),
-    "criteria": set(),
-    "attacks": {"draws"},
+    "criteria": {"options"},
+    "attacks": {"draws", "options"},
     "corruptions": {"draws"},
-    "defenses": {"draws"},
+    "defenses": {"draws", "options"},
     "pruning": {"draws"},
     "metrics": set(),
     "datamodules": {"corruptions"},
