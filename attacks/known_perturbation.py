@@ -1,5 +1,6 @@
 """A perturbation that was crafted before, as an attack."""
 
+import hashlib
 from pathlib import Path
 
 from attacks.attack import Attack, Case, Found
@@ -24,7 +25,8 @@ class KnownPerturbation(Attack):
         self.perturbation = load_perturbation(self.path)
 
     def __repr__(self) -> str:
-        return f"KnownPerturbation(path={self.path}, box={self.box})"
+        content = hashlib.sha256(self.perturbation.numpy().tobytes()).hexdigest()[:12]  # a file may be written anew
+        return f"KnownPerturbation(path={self.path}, content={content}, box={self.box})"
 
     def search(self, case: Case, first: Trace, found: Found, draws: Draws | None) -> None:
         check_shape(self.perturbation, case.images.shape[1:], self.path)

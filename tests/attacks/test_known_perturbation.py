@@ -26,3 +26,11 @@ def test_another_shape_is_refused(trained, tmp_path):
         KnownPerturbation(tmp_path / "v.npz")(trained, torch.rand(2, 1, 8, 8))
     with pytest.raises(FileNotFoundError, match="there is no perturbation file"):
         KnownPerturbation(tmp_path / "missing.npz")
+
+
+def test_its_words_tell_a_file_that_was_written_anew(tmp_path):
+    words = []
+    for value in (0.01, 0.02, 0.01):
+        save_perturbation(torch.full((3, 8, 8), value), tmp_path / "v.npz")
+        words.append(repr(KnownPerturbation(tmp_path / "v.npz")))
+    assert words[0] == words[2] != words[1]
