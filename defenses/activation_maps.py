@@ -22,6 +22,8 @@ class ActivationMap(ABC):
     """
 
     _network: Any = None
+    _glance: "tuple[Tensor, Tensor] | None" = None  # images and their map, while several runs look at them
+    _several = False
 
     def attach(self, network: nn.Module) -> None:
         """Look through this network, which has ``features(images)`` and ``head(features)``."""
@@ -38,6 +40,23 @@ class ActivationMap(ABC):
                 f"{type(self).__name__} has no network to look through: call attach(network) of the defence, or wrap "
                 "both in Defended"
             )
+        if self._glance is not None and same_memory(self._glance[0], images):
+            return self._glance[1]
+        maps = self._map(images)
+        self._glance = (images, maps) if self._several else None
+        return maps
+
+    @contextmanager
+    def looking_once(self) -> Iterator[None]:
+        """Within, images that stay as they are get one map, which several runs of a defence share."""
+        before = self._several
+        self._several = True
+        try:
+            yield
+        finally:
+            self._several, self._glance = before, None
+
+    def _map(self, images: Tensor) -> Tensor:
         with torch.inference_mode(False), _evaluating(self._network):
             pixels = images.clone() if images.is_inference() else images.detach()
             dtype = next((weights.dtype for weights in self._network.parameters()), pixels.dtype)
@@ -105,6 +124,15 @@ class AuthorsActivationMap(RobustActivationMap):
 
     def scale(self, maps: Tensor) -> Tensor:
         return stretched(maps)
+
+
+def same_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are views of the same numbers."""
+    return one.data_ptr() == other.data_ptr() and (one.shape, one.stride(), one.dtype) == (
+        other.shape,
+        other.stride(),
+        other.dtype,
+    )
 
 
 def top_scores(network: nn.Module, features: Tensor, classes: int) -> Tensor:

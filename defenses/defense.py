@@ -1,7 +1,8 @@
 """What a defence is (contract 6 of the design)."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -51,6 +52,10 @@ class Defense(nn.Module, ABC):
 
     def attach(self, network: nn.Module) -> None:
         """Show the defended network to the parts that look at it, such as activation maps; it is not registered."""
+
+    def looking_once(self) -> AbstractContextManager[Any]:
+        """Within, several runs on the same images share what does not depend on the run, such as an activation map."""
+        return nullcontext()
 
     def streams(self, images: Tensor, run: int) -> Streams:
         """The random numbers of each image in a run."""

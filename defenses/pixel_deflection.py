@@ -1,5 +1,8 @@
 """Replace pixels by neighbours."""
 
+from contextlib import AbstractContextManager
+from typing import Any
+
 from torch import Tensor, nn
 
 from defenses.activation_maps import ActivationMap
@@ -46,6 +49,9 @@ class PixelDeflection(Defense):
     def attach(self, network: nn.Module) -> None:
         if self.activation_map is not None:
             self.activation_map.attach(network)
+
+    def looking_once(self) -> AbstractContextManager[Any]:
+        return super().looking_once() if self.activation_map is None else self.activation_map.looking_once()
 
     def restore(self, images: Tensor, run: int) -> Tensor:
         height, width = images.shape[2:]

@@ -1,6 +1,8 @@
 """Several defences, one after the other."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Many
+from contextlib import ExitStack, contextmanager
 
 from torch import Generator, Tensor, nn
 
@@ -44,6 +46,13 @@ class Sequence(Defense):
     def attach(self, network: nn.Module) -> None:
         for part in self.parts:
             part.attach(network)  # type: ignore[operator]
+
+    @contextmanager
+    def looking_once(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for part in self.parts:
+                stack.enter_context(part.looking_once())  # type: ignore[operator]
+            yield
 
     def __repr__(self) -> str:
         return f"Sequence([{', '.join(repr(part) for part in self.parts)}])"

@@ -33,7 +33,8 @@ class Vote(nn.Module):
             run: another number gives other runs.
         """
         runs = self.runs if self.defense.random else 1
-        return vote(torch.stack([classify(self.defense(images, run * self.runs + each)) for each in range(runs)]))
+        with self.defense.looking_once():
+            return vote(torch.stack([classify(self.defense(images, run * self.runs + each)) for each in range(runs)]))
 
 
 def vote(scores: Tensor) -> Tensor:

@@ -5,7 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from defenses import AuthorsActivationMap, ClassActivationMap, PixelDeflection, RobustActivationMap, Sequence
+from defenses import (
+    AuthorsActivationMap,
+    ClassActivationMap,
+    Defended,
+    PixelDeflection,
+    RobustActivationMap,
+    Sequence,
+    vote,
+)
 from defenses.activation_maps import class_maps
 from networks import CifarResNet, TorchvisionClassifier
 
@@ -166,3 +174,35 @@ def test_refused_in_words(photographs):
         PixelDeflection(activation_map=RobustActivationMap())(photographs)
     with pytest.raises(ValueError, match="RobustActivationMap: classes=0 must be at least 1"):
         RobustActivationMap(0)
+
+
+class Glances(RobustActivationMap):
+    """Counts how often the network is looked through."""
+
+    count = 0
+
+    def look(self, network, features):
+        self.count += 1
+        return super().look(network, features)
+
+
+@pytest.mark.parametrize(("first", "looks"), [(False, 4), (True, 1)])
+def test_the_runs_of_a_vote_share_the_map_of_one_image(first, looks, network, photographs):
+    eyes = Glances()
+    deflection, other = PixelDeflection(100, 5, eyes), PixelDeflection(20, 5)
+    defended = Defended(network, Sequence([deflection, other] if first else [other, deflection]), votes=4)
+    with torch.no_grad():
+        scores = defended(photographs)
+        assert eyes.count == looks
+        apart = torch.stack([network(defended.defense(photographs, run)) for run in range(4)])
+    assert torch.equal(scores, vote(apart))
+    assert eyes.count == looks + 4  # nothing is kept afterwards
+
+
+def test_a_map_that_is_shared_is_never_that_of_other_images(network, photographs):
+    eyes = RobustActivationMap()
+    eyes.attach(network)
+    with eyes.looking_once():
+        maps = [eyes(photographs[:4]), eyes(photographs[4:]), eyes(photographs[:4].clone())]
+    assert torch.equal(maps[0], maps[2])
+    assert torch.equal(maps[1], eyes(photographs[4:]))
