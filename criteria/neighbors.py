@@ -19,7 +19,8 @@ SPARE = 6  # candidates beyond those asked for, among which rounding cannot hide
 DOUBLE = (64, 2**25)  # coordinates, or products in all, below which double precision costs less than doubts
 FAISS = 500_000  # pairs on the CPU from which FAISS is faster in single precision
 PORTION = {"cpu": (2**20, 2**24), "cuda": (2**27, 2**27)}  # numbers held at a time: in the cache, and at most
-STRIPS = 8  # points of which only the nearest competes at first
+NOT_FINITE = "embeddings are NaN or infinite, so they have no neighbours: lower the learning rate"
+STRIPS = 8  # numbers of which only the lowest competes at first
 
 
 @torch.no_grad()
@@ -120,7 +121,8 @@ class FaissSearch(Search):
             squared, indices = faiss.knn_gpu(_gpu_resources(device), queries, points, count, device=device)
         else:
             squared, indices = map(torch.from_numpy, faiss.knn(queries.cpu().numpy(), points.cpu().numpy(), count))
-        # FAISS says −1 where NaN leaves nothing to find; the rounding errors are NaN, too, and refuse it.
+        if (indices < 0).any():
+            raise ValueError(NOT_FINITE)
         return squared.to(points.device), indices.to(points.device)
 
 
@@ -168,8 +170,8 @@ def _by_candidates(
     apart = squared[:, 1 : k + 1] > reach
     if apart.all():
         return proposed[:, :k]
-    if not error.isfinite().all():
-        raise ValueError("embeddings are NaN or infinite, so they have no neighbours: lower the learning rate")
+    if not (error.isfinite().all() and squared.isfinite().all()):
+        raise ValueError(NOT_FINITE)
     unsure = apart.all(1).logical_not().nonzero().squeeze(1)
     distances, nearest = _measured(queries, points, proposed, unsure, k)
     chosen = proposed[:, :k].index_copy(0, unsure, nearest)
