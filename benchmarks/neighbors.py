@@ -8,7 +8,6 @@ rounding. Contestants take turns; ratios are medians over rounds, to the faster 
 """
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, header, judge, ratios, spread, take_turns, write_json
+from benchmarks.speed import circumstances, clock, header, judge, ratios, spread, take_turns, write_json
 from criteria.neighbors import Backend, has_faiss, nearest_neighbors
 
 CLAIM = "Aim: never more than 1.1 times as slow as the better of plain FAISS and plain torch, nor of our own backends."
@@ -49,11 +48,9 @@ def timed(work: Callable[[], None], device: str) -> Callable[[], float]:
     """Work that returns the seconds it took."""
 
     def measure() -> float:
-        started = time.perf_counter()
+        started = clock(torch.device(device))
         work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - started
+        return clock(torch.device(device)) - started
 
     return measure
 

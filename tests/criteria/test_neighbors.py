@@ -18,7 +18,7 @@ def points(count, width, duplicates=0, seed=0):
 
 def sorted_out(queries, others, k, skip_self=False):
     """By the definition: all distances, sorted; stable sorting puts equal ones in the order of their indices."""
-    squared = (queries.double().unsqueeze(1) - others.double()).square().sum(2).float()
+    squared = (queries.double().unsqueeze(1) - others.double()).square().sum(2).sqrt().float()
     if skip_self:
         squared.fill_diagonal_(torch.inf)
     return squared.sort(dim=1, stable=True).indices[:, :k]
@@ -61,10 +61,36 @@ def test_rounding_hides_no_neighbour(backend):
     assert torch.equal(nearest_neighbors(crowd, crowd, 10, True, backend), sorted_out(crowd, crowd, 10, True))
 
 
+@pytest.mark.parametrize("skip_self", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_single_precision_only_proposes(monkeypatch, offset, skip_self):
+    monkeypatch.setattr(neighbors, "DOUBLE", (0, 0))
+    monkeypatch.setattr(neighbors, "SPARE", 1)
+    for others in (points(400, 80), points(400, 10, duplicates=150), points(1, 30) + 1e-4 * points(900, 30, seed=2)):
+        others = others + offset
+        found = nearest_neighbors(others, others, 10, skip_self, "torch")
+        assert torch.equal(found, sorted_out(others, others, 10, skip_self))
+
+
+def test_the_lowest_of_many_come_from_the_groups_with_the_lowest():
+    numbers = torch.rand(20, 1027, generator=torch.Generator().manual_seed(0))
+    for count in (1, 3, 20):
+        lowest, columns = neighbors._lowest(numbers, count)
+        assert torch.equal(columns, numbers.argsort(1)[:, :count])
+        assert torch.equal(lowest, numbers.gather(1, columns))
+
+
+def test_integers_beyond_single_precision_are_the_same_everywhere():
+    pictures = torch.randint(0, 256, (300, 400), generator=torch.Generator().manual_seed(0)).float()
+    truth = sorted_out(pictures, pictures, 10, True)
+    for backend in ("auto", "direct", "torch"):
+        assert torch.equal(nearest_neighbors(pictures, pictures, 10, True, backend), truth)
+
+
 def test_portions_do_not_matter(monkeypatch):
     others = points(500, 10, duplicates=200)
     whole = nearest_neighbors(others, others, 10, True, "torch")
-    monkeypatch.setitem(neighbors.PORTION, "cpu", 1000)
+    monkeypatch.setitem(neighbors.PORTION, "cpu", (1000, 1000))
     assert torch.equal(nearest_neighbors(others, others, 10, True, "torch"), whole)
     assert torch.equal(nearest_neighbors(others, others, 10, True, "direct"), whole)
 
@@ -94,7 +120,8 @@ def test_nan_is_never_an_index(backend):
 def test_without_faiss_torch_searches(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     monkeypatch.setattr(neighbors, "has_faiss", lambda: False)
-    monkeypatch.setattr(neighbors, "FAISS", (0, 0))
+    monkeypatch.setattr(neighbors, "FAISS", 0)
+    monkeypatch.setattr(neighbors, "DOUBLE", (0, 0))
     others = points(300, 200)
     assert torch.equal(nearest_neighbors(others, others, 5, True), sorted_out(others, others, 5, True))
     with pytest.raises(ImportError, match="install faiss-cpu, or take backend=auto"):
