@@ -19,7 +19,8 @@ from torch import Tensor
 
 from benchmarks.printing import align
 from benchmarks.speed import circumstances, clock, header, judge, ratios, spread, take_turns, write_json
-from criteria.neighbors import Backend, has_faiss, nearest_neighbors
+from criteria.neighbor_searches import has_faiss
+from criteria.neighbors import Backend, nearest_neighbors
 
 CLAIM = "Aim: never more than 1.1 times as slow as the better of plain FAISS and plain torch, nor of our own backends."
 K = 10

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from criteria import nearest_neighbors, neighbors
+from criteria import nearest_neighbors, neighbor_searches, neighbors
 
 
 def points(count, width, duplicates=0, seed=0):
@@ -65,7 +65,7 @@ def test_rounding_hides_no_neighbour(backend):
 @pytest.mark.parametrize("offset", [0.0, 3.0])
 def test_single_precision_only_proposes(monkeypatch, offset, skip_self):
     monkeypatch.setattr(neighbors, "DOUBLE", (0, 0))
-    monkeypatch.setattr(neighbors, "SPARE", 1)
+    monkeypatch.setattr(neighbor_searches, "SPARE", 1)
     for others in (points(400, 80), points(400, 10, duplicates=150), points(1, 30) + 1e-4 * points(900, 30, seed=2)):
         others = others + offset
         found = nearest_neighbors(others, others, 10, skip_self, "torch")
@@ -75,7 +75,7 @@ def test_single_precision_only_proposes(monkeypatch, offset, skip_self):
 def test_the_lowest_of_many_come_from_the_groups_with_the_lowest():
     numbers = torch.rand(20, 1027, generator=torch.Generator().manual_seed(0))
     for count in (1, 3, 20):
-        lowest, columns = neighbors._lowest(numbers, count)
+        lowest, columns = neighbor_searches.lowest(numbers, count)
         assert torch.equal(columns, numbers.argsort(1)[:, :count])
         assert torch.equal(lowest, numbers.gather(1, columns))
 
@@ -90,7 +90,7 @@ def test_integers_beyond_single_precision_are_the_same_everywhere():
 def test_portions_do_not_matter(monkeypatch):
     others = points(500, 10, duplicates=200)
     whole = nearest_neighbors(others, others, 10, True, "torch")
-    monkeypatch.setitem(neighbors.PORTION, "cpu", (1000, 1000))
+    monkeypatch.setitem(neighbor_searches.PORTION, "cpu", (1000, 1000))
     assert torch.equal(nearest_neighbors(others, others, 10, True, "torch"), whole)
     assert torch.equal(nearest_neighbors(others, others, 10, True, "direct"), whole)
 
