@@ -108,7 +108,7 @@ class GraphSmoothness(nn.Module):
 
     def _look_for_classes(self, across: Tensor) -> None:
         """Say once that nothing is learnt; on a GPU, whose work a look at a value would hold up, say nothing."""
-        if across.is_cpu and not self.warned and not across.any():
+        if self.training and across.is_cpu and not self.warned and not across.any():
             self.warned = True
             warnings.warn(
                 "GraphSmoothness: a batch holds one class only, so that its loss is 0 and teaches nothing; shuffle the "
