@@ -141,13 +141,16 @@ def test_pairs_that_cannot_both_hold_are_refused(pair):
 
 
 def test_all_fragments_for_tests_stack_in_a_test():
-    run(CONFIGS / "quickstart.yaml", *TESTING, command="test")
+    defense = CONFIGS / "plugins" / "input_defense.yaml"
+    others = [path for path in TESTING if path != defense]
+    run(CONFIGS / "quickstart.yaml", *others, defense, options=["--trainer.callbacks.votes=1"], command="test")
 
 
 def test_fragments_for_tests_stack_on_embeddings():
-    embeddings = CONFIGS / "plugins" / "graph_smoothness.yaml"
-    others = [path for path in TESTING if path.stem != "input_defense"]
-    run(CONFIGS / "quickstart.yaml", embeddings, *others, command="test")
+    embeddings, defense = (CONFIGS / "plugins" / f"{name}.yaml" for name in ("graph_smoothness", "input_defense"))
+    others = [path for path in TESTING if path != defense]
+    brief = ["--trainer.callbacks.attack.init_args.passes=2"]  # of the last fragment, the universal perturbation
+    run(CONFIGS / "quickstart.yaml", embeddings, *others, options=brief, command="test")
     with pytest.raises(ValueError, match="set votes to 1"):  # readouts of embeddings have no classes to vote for
         run(CONFIGS / "quickstart.yaml", embeddings, *TESTING, command="test")
 
