@@ -72,20 +72,19 @@ def test_every_data_set_trains_and_tests(name, tmp_path):
         options = [f"--data.root={tmp_path / 'root'}", "--data.val_size=2"]
     model = "torchvision" if name == "imagenet" else "vanilla"
     options += ["--data.workers=0", "--model.network.name=squeezenet1_1"] if name == "imagenet" else []
-    for command in ("fit", "validate", "test", "predict"):
+    for command in ("fit", "validate", "test", "predict") if name == "digits" else ("fit", "test"):
         run(CONFIGS / "data" / f"{name}.yaml", CONFIGS / "models" / f"{model}.yaml", options=options, command=command)
 
 
 @pytest.mark.parametrize("name", names(sorted((CONFIGS / "models").glob("*.yaml"))))
-def test_every_model_trains_and_tests(name, tmp_path):
+def test_every_model_trains(name, tmp_path):
     data = "digits"
     options = []
     if name == "torchvision":
         data = "imagenet"
         files.write_imagenet(tmp_path / "root")
         options = [f"--data.root={tmp_path / 'root'}", "--data.val_size=2", "--data.workers=0"]
-    for command in ("fit", "test"):
-        run(CONFIGS / "data" / f"{data}.yaml", CONFIGS / "models" / f"{name}.yaml", options=options, command=command)
+    run(CONFIGS / "data" / f"{data}.yaml", CONFIGS / "models" / f"{name}.yaml", options=options)
 
 
 IN_TESTS = {  # fragments that rest while a network is trained
