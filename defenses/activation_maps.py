@@ -22,7 +22,7 @@ class ActivationMap(ABC):
     """
 
     _network: Any = None
-    _glance: "tuple[Tensor, Tensor] | None" = None  # images and their map, while several runs look at them
+    _glance: tuple[Tensor, Tensor] | None = None  # images and their map, while several runs look at them
     _several = False
 
     def attach(self, network: nn.Module) -> None:
