@@ -8,8 +8,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
+from callbacks.other_networks import frozen_beside
 from callbacks.teachers import load_teacher
-from callbacks.teaching import Teaching, frozen
+from callbacks.teaching import Teaching
 
 
 class Distillation(Teaching):
@@ -48,11 +49,11 @@ class Distillation(Teaching):
         super().setup(trainer, pl_module, stage)
         if stage != "fit":
             return
-        teacher = frozen(self._load())
+        teacher = self._load()
         count = sum(parameter.numel() for parameter in teacher.parameters())
         source = self.checkpoint or "the option network"
         rank_zero_info(f"Distillation: the teacher is the {type(teacher).__name__} with {count:,} weights of {source}")
-        self.teacher = trainer.precision_plugin.convert_module(teacher).to(trainer.strategy.root_device)
+        self.teacher = frozen_beside(trainer, teacher)
 
     def _load(self) -> nn.Module:
         if self.network is None:

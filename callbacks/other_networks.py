@@ -6,6 +6,7 @@ import torch
 from lightning import Trainer
 from torch import nn
 
+from callbacks.channels_last import ChannelsLast
 from callbacks.teaching import frozen
 
 Maker = Callable[[], nn.Module]  # a network, or what makes it when it is needed
@@ -27,7 +28,11 @@ def put_beside(trainer: Trainer, networks: Mapping[str, Maker]) -> dict[str, nn.
     """
     with torch.random.fork_rng(devices=[]):
         made = {name: one if isinstance(one, nn.Module) else one() for name, one in networks.items()}
-    return {
-        name: trainer.precision_plugin.convert_module(frozen(network)).to(trainer.strategy.root_device)
-        for name, network in made.items()
-    }
+    return {name: frozen_beside(trainer, network) for name, network in made.items()}
+
+
+def frozen_beside(trainer: Trainer, network: nn.Module) -> nn.Module:
+    """The network, without gradients of its weights, on the device and in the precision and order of the trainer."""
+    network = trainer.precision_plugin.convert_module(frozen(network)).to(trainer.strategy.root_device)
+    kept = any(isinstance(callback, ChannelsLast) for callback in getattr(trainer, "callbacks", []))
+    return network.to(memory_format=torch.channels_last) if kept else network
