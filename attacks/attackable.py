@@ -7,6 +7,8 @@ from typing import Any, TypeVarTuple
 import torch
 from torch import Tensor, nn
 
+from modes import evaluating
+
 Tensors = TypeVarTuple("Tensors")
 
 
@@ -31,12 +33,14 @@ def attackable(model: Callable[..., Any], *tensors: *Tensors) -> Iterator[tuple[
         The tensors, detached, so that ``requires_grad_`` on them does not reach the caller.
     """
     module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
-    parts = list(module.modules()) if isinstance(module, nn.Module) else []
+    whole = module if isinstance(module, nn.Module) else nn.Identity()
+    parts = list(whole.modules())
     with (
         torch.random.fork_rng(devices=_gpus(parts, tensors)),
         torch.inference_mode(False),
         torch.enable_grad(),
         _without_inference_tensors(parts),  # first: they cannot be asked for gradients again afterwards
+        evaluating(whole),
         _frozen(parts),
     ):
         yield tuple(_usable(tensor) for tensor in tensors)  # type: ignore[misc]
@@ -51,19 +55,14 @@ def _usable(value: Any) -> Any:
 
 @contextmanager
 def _frozen(parts: Sequence[nn.Module]) -> Iterator[None]:
-    """Eval mode for every part and no gradients for parameters; each gets its own flag back."""
-    training = [part for part in parts if part.training]
+    """No gradients for parameters; each gets its own flag back."""
     parameters = [parameter for part in parts for parameter in part._parameters.values()]
     trained = [parameter for parameter in parameters if parameter is not None and parameter.requires_grad]
     try:
-        for part in training:
-            part.training = False
         for parameter in trained:
             parameter.requires_grad_(False)
         yield
     finally:
-        for part in training:
-            part.training = True
         for parameter in trained:
             parameter.requires_grad_(True)
 

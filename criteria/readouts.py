@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from criteria.embeddings import Sphere
 from criteria.kernels import Kernel
 from criteria.neighbors import nearest_neighbors
+from modes import evaluating
 from options import by_name
 
 WeightsName = Literal["uniform", "kernel"]
@@ -53,14 +54,9 @@ class Readout(nn.Module, ABC):
 
     def embed(self, outputs: Tensor) -> Tensor:
         """Embeddings (N, d) of a network's outputs (N, d), in full precision and as in evaluations."""
-        module = self._embedding[0]
-        training = module.training
-        module.eval()  # a look must not move the statistics of a batch normalisation
-        try:
-            with torch.autocast(outputs.device.type, enabled=False):
-                embeddings: Tensor = module(outputs)
-        finally:
-            module.train(training)
+        # A look must not move the statistics of a batch normalisation.
+        with evaluating(self._embedding[0]), torch.autocast(outputs.device.type, enabled=False):
+            embeddings: Tensor = self._embedding[0](outputs)
         return embeddings
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modes import evaluating
 from options import check_at_least
 
 
@@ -57,7 +58,7 @@ class ActivationMap(ABC):
             self._several, self._glance = before, None
 
     def _map(self, images: Tensor) -> Tensor:
-        with torch.inference_mode(False), _evaluating(self._network):
+        with torch.inference_mode(False), evaluating(self._network):
             pixels = images.clone() if images.is_inference() else images.detach()
             dtype = next((weights.dtype for weights in self._network.parameters()), pixels.dtype)
             with torch.no_grad():
@@ -173,16 +174,3 @@ def stretched(maps: Tensor) -> Tensor:
     """Maps (N, H, W), each from its minimum to its maximum; zero where it is flat."""
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     return torch.where(high > low, (maps - low) / torch.where(high > low, high - low, 1), 0)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Eval mode for every part; each gets its own flag back."""
-    training = [part for part in network.modules() if part.training]
-    try:
-        for part in training:
-            part.training = False
-        yield
-    finally:
-        for part in training:
-            part.training = True

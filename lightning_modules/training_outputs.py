@@ -1,7 +1,5 @@
 """What a network makes of the training images, un-augmented, for readouts that remember them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +7,7 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 from criteria.embeddings import full_precision
+from modes import evaluating
 
 FEW = 500  # images in a trial run of one step
 
@@ -26,7 +25,7 @@ def outputs_of_training_images(trainer: Trainer, network: nn.Module, images: int
     device = trainer.strategy.root_device
     loader = memory_loader(trainer, images)
     outputs, labels = [], []
-    with _evaluating(network), trainer.precision_plugin.forward_context():
+    with evaluating(network), trainer.precision_plugin.forward_context():
         for batch in map(trainer.precision_plugin.convert_input, loader):
             outputs.append(full_precision(network(batch[0].to(device))))
             labels.append(batch[1].to(device))
@@ -55,15 +54,3 @@ def _joined(trainer: Trainer, own: Tensor, places: Tensor, count: int) -> Tensor
     rows[places] = own
     joined: Tensor = trainer.strategy.reduce(rows, reduce_op="sum")
     return joined
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Eval mode for every part; each gets its own flag back."""
-    training = {part: part.training for part in network.modules()}
-    try:
-        network.eval()
-        yield
-    finally:
-        for part, flag in training.items():
-            part.training = flag

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
+from modes import evaluating
+
 
 @contextmanager
 def undisturbed(network: nn.Module) -> Iterator[torch.device]:
@@ -16,20 +18,15 @@ def undisturbed(network: nn.Module) -> Iterator[torch.device]:
     run uncompiled. Yields the device of the network.
     """
     device = next(network.parameters()).device
-    training = {module: module.training for module in network.modules()}
     cuda = [device] if device.type == "cuda" else []
     with (
         torch.random.fork_rng(devices=cuda),
         torch.autocast(device.type, enabled=False),
         torch.inference_mode(mode=False),
         _uncompiled(),
+        evaluating(network),
     ):
-        try:
-            network.eval()
-            yield device
-        finally:
-            for module, flag in training.items():
-                module.training = flag
+        yield device
 
 
 def _uncompiled() -> AbstractContextManager[None]:

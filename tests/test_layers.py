@@ -9,16 +9,17 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 BELOW = {
     "draws": set(),
+    "modes": set(),
     "options": set(),
     "networks": set(),
-    "criteria": {"options"},
-    "attacks": {"draws", "options"},
+    "criteria": {"modes", "options"},
+    "attacks": {"draws", "modes", "options"},
     "corruptions": {"draws"},
-    "defenses": {"draws", "options"},
-    "pruning": {"draws"},
+    "defenses": {"draws", "modes", "options"},
+    "pruning": {"draws", "modes"},
     "metrics": set(),
     "datamodules": {"corruptions"},
-    "lightning_modules": {"networks", "criteria", "metrics"},
+    "lightning_modules": {"networks", "criteria", "metrics", "modes"},
     "callbacks": {"attacks", "corruptions", "defenses", "pruning", "criteria", "metrics"},
 }
 ABOVE = {"cli", "benchmarks"}
