@@ -2,20 +2,21 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+DEMO = -c configs/quickstart.yaml -c configs/plugins/channels_last.yaml -c configs/plugins/repr.yaml
 
 .PHONY: demo test install clean
 
 demo: $(VENV)/installed
-	$(RUN) main.py fit -c configs/quickstart.yaml -c configs/plugins/repr.yaml --name demo
-	$(RUN) main.py test -c configs/quickstart.yaml -c configs/plugins/repr.yaml -c configs/plugins/fooling_rate.yaml \
-		--trainer.callbacks.images 50 -c configs/plugins/corruption_error.yaml --trainer.callbacks.images 60 \
+	$(RUN) main.py fit $(DEMO) --name demo
+	$(RUN) main.py test $(DEMO) -c configs/plugins/fooling_rate.yaml --trainer.callbacks.images 50 \
+		-c configs/plugins/corruption_error.yaml --trainer.callbacks.images 60 \
 		-c configs/plugins/destruction_rate.yaml --trainer.callbacks.images 50 --name demo --ckpt_path best
 
 test: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest -q -n 2
+	$(RUN) -m pytest -q -n 2 --dist worksteal
 
 install: $(VENV)/installed
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from criteria.embeddings import full_precision
 from modes import evaluating
 
-FEW = 500  # images in a trial run of one step
+FEW = 100  # images in a trial run of one step
 
 
 @torch.inference_mode(False)  # what is remembered may take part in gradients of images

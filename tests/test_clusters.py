@@ -18,6 +18,7 @@ SBATCH = PROJECT / "docs" / "slurm" / "fit.sbatch"
 def test_torchrun_leaves_one_run_folder():
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     options = ["--trainer.strategy=ddp", "--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.max_epochs=1"]
+    options += ["--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
     done = subprocess.run(
         [*command, PROJECT / "main.py", "fit", "-c", PROJECT / "configs" / "quickstart.yaml", "--name=two", *options],
         capture_output=True,

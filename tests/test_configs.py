@@ -105,7 +105,7 @@ def test_every_fragment_works_alone(fragment):
     run(CONFIGS / "quickstart.yaml", fragment, command="test" if fragment in TESTING else "fit")
 
 
-def stacks(fragments, size=5):
+def stacks(fragments, size=8):
     """Few stacks of fragments, such that every pair that is not refused is in one of them."""
     pairs = {frozenset(pair) for pair in itertools.combinations(names(fragments), 2)}
     refused = {frozenset(pair) for pair in REFUSED}

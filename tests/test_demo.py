@@ -8,10 +8,11 @@ import pytest
 from main import main
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-DEMO = ["-c", str(CONFIGS / "quickstart.yaml"), "-c", str(CONFIGS / "plugins" / "repr.yaml"), "--name=demo"]
-ATTACK = ["-c", str(CONFIGS / "plugins" / "fooling_rate.yaml"), "--trainer.callbacks.images=50"]
-CORRUPT = ["-c", str(CONFIGS / "plugins" / "corruption_error.yaml"), "--trainer.callbacks.images=60"]
-DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate.yaml"), "--trainer.callbacks.images=50"]
+FILES = ("quickstart.yaml", "plugins/channels_last.yaml", "plugins/repr.yaml")
+DEMO = [word for name in FILES for word in ("-c", str(CONFIGS / name))] + ["--name=demo"]
+ATTACK = ["-c", str(CONFIGS / "plugins" / "fooling_rate.yaml"), "--trainer.callbacks.images=20"]  # the demo takes more
+CORRUPT = ["-c", str(CONFIGS / "plugins" / "corruption_error.yaml"), "--trainer.callbacks.images=15"]
+DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate.yaml"), "--trainer.callbacks.images=15"]
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ MINIMUM = [
     Row("deepfool_linf", DeepFool("linf"), Linf(), (0.99, 0.9)),
     Row("deepfool_mask", DeepFool(box=MaskBox(), candidates=4), L2(), (0.99, 0.9)),
     Row("carlini_wagner", CarliniWagner(0, 40, 0.08, 3, 1.0), L2(), (0.99, 0.95)),
-    Row("lbfgs", LBFGS(steps=20, searches=4), L2(), (0.99, 0.95)),
+    Row("lbfgs", LBFGS(steps=12, searches=3), L2(), (0.99, 0.95)),
     Row("jsma_pairs", JSMA(gamma=0.5, candidates=4), L2(), (0.9, 0.6)),
     Row("jsma_singles", JSMA(gamma=0.5, saliency=Singles(), candidates=3), L2(), (0.7, 0.25)),
 ]

@@ -81,10 +81,18 @@ def test_statistics_count_the_training_steps_alone(tmp_path):
     assert seen(tmp_path, AdversarialTraining(PGD(**SMALL))).statistics == list(range(1, STEPS + 1))
 
 
-@pytest.mark.parametrize("kind", [lambda: AdversarialTraining(PGD(**SMALL)), lambda: FreeAdversarialTraining(0.1, 3)])
+KINDS = [lambda: AdversarialTraining(PGD(**SMALL)), lambda: FreeAdversarialTraining(0.1, 3)]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=["PGD", "free"])
+def uninterrupted(request, tmp_path_factory):
+    """What makes a callback, and a training with it."""
+    return request.param, fit(tmp_path_factory.mktemp("whole"), request.param(), every_step=True, max_epochs=3)
+
+
 @pytest.mark.parametrize(("epoch", "batch"), [(0, 3), (1, 0), (1, STEPS - 1), (2, 1)])
-def test_resumed_at_any_step_equals_uninterrupted(kind, epoch, batch, tmp_path):
-    whole = fit(tmp_path / "whole", kind(), every_step=True, max_epochs=3)
+def test_resumed_at_any_step_equals_uninterrupted(uninterrupted, epoch, batch, tmp_path):
+    kind, whole = uninterrupted
     crash = Crash("on_train_batch_end", epoch, batch)
     with pytest.raises(InterruptedError):
         fit(tmp_path / "broken", kind(), crash, every_step=True, max_epochs=3)
@@ -92,7 +100,7 @@ def test_resumed_at_any_step_equals_uninterrupted(kind, epoch, batch, tmp_path):
     assert_same_end(whole, fit(tmp_path / "broken", kind(), ckpt_path=path, every_step=True, max_epochs=3))
 
 
-@pytest.mark.parametrize("kind", [lambda: AdversarialTraining(PGD(**SMALL)), lambda: FreeAdversarialTraining(0.1, 3)])
+@pytest.mark.parametrize("kind", KINDS, ids=["PGD", "free"])
 def test_ranks_agree(kind, tmp_path):
     class Agree(Callback):
         def on_train_epoch_end(self, trainer, pl_module):
@@ -129,9 +137,9 @@ def test_free_training_with_batches_of_other_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("training", "epochs"),
     [
-        (lambda: AdversarialTraining(PGD(eps=0.08, step=0.04, steps=3)), 5),
+        (lambda: AdversarialTraining(PGD(eps=0.08, step=0.05, steps=2)), 5),
         (lambda: AdversarialTraining(PGD(eps=0.08, step=0.1, steps=1)), 5),
-        (lambda: FreeAdversarialTraining(0.08, replays=3), 15),  # a third of the images in each
+        (lambda: FreeAdversarialTraining(0.08, replays=3), 12),  # a third of the images in each
     ],
     ids=["PGD", "fast", "free"],
 )

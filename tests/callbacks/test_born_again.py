@@ -138,22 +138,30 @@ class Crash(Callback):
         setattr(self, hook, fail)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted training."""
+    return born(tmp_path_factory.mktemp("whole"), every_step=True)
+
+
+def accuracies(trainer):
+    return next(callback for callback in trainer.callbacks if isinstance(callback, BornAgain)).accuracies
+
+
 @pytest.mark.parametrize("epoch", range(1, 3 * LENGTH))
 @pytest.mark.parametrize("hook", ["on_train_epoch_start", "on_validation_end"])
-def test_resumed_at_an_epochs_end_equals_uninterrupted(hook, epoch, tmp_path):
-    whole_report, report = BornAgain(), BornAgain()
-    whole = fit(tmp_path / "whole", whole_report, max_epochs=LENGTH)
+def test_resumed_at_an_epochs_end_equals_uninterrupted(hook, epoch, whole, tmp_path):
+    report = BornAgain()
     with pytest.raises(InterruptedError):
         born(tmp_path / "broken", Crash(hook, epoch))
     resumed = fit(tmp_path / "broken", report, max_epochs=LENGTH, ckpt_path=tmp_path / "broken" / "last.ckpt")
     assert_same_end(whole, resumed)
-    assert report.accuracies == whole_report.accuracies
+    assert report.accuracies == accuracies(whole)
     assert report.generation == 2
 
 
 @pytest.mark.parametrize(("epoch", "batch"), [(0, 2), (1, STEPS - 1), (2, 0), (2, 3), (3, STEPS - 1), (4, 0), (5, 2)])
-def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(epoch, batch, tmp_path):
-    whole = born(tmp_path / "whole", every_step=True)
+def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(epoch, batch, whole, tmp_path):
     with pytest.raises(InterruptedError):
         born(tmp_path / "broken", Crash("on_train_batch_end", epoch, batch), every_step=True)
     checkpoint = tmp_path / "broken" / "last.ckpt"

@@ -46,9 +46,14 @@ def test_one_list_for_the_whole_network(tmp_path):
     assert away != [round(0.3 * size) for size in (6 * 27, 10 * 54, 6400)]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted training."""
+    return fit(tmp_path_factory.mktemp("whole"), DenseSparseDense(**SHORT), every_step=True)
+
+
 @pytest.mark.parametrize(("epoch", "batch"), [(0, 3), (1, 0), (1, STEPS - 1), (2, 0), (3, 2)])
-def test_resumed_at_any_step_equals_uninterrupted(epoch, batch, tmp_path):
-    whole = fit(tmp_path / "whole", DenseSparseDense(**SHORT), every_step=True)
+def test_resumed_at_any_step_equals_uninterrupted(epoch, batch, whole, tmp_path):
     crash = Crash("on_train_batch_end", epoch, batch)
     with pytest.raises(InterruptedError):
         fit(tmp_path / "broken", DenseSparseDense(**SHORT), crash, every_step=True)

@@ -165,7 +165,7 @@ def callback():
     defenses = {"noise": Noise(), "pd": Sequence([PixelDeflection(100, 3, RobustActivationMap()), WaveletDenoise()])}
     sweeps = [Sweep(PixelDeflection(100, 3), "deflections", [10, 300])]
     attacks = {"fgsm": FGSM(eps=0.1), "pgd": PGD(eps=0.1, steps=3, stop="success")}
-    return DestructionRate(attacks, defenses, ensemble=3, adaptive=True, eot=2, images=90, sweeps=sweeps, samples=2)
+    return DestructionRate(attacks, defenses, ensemble=3, adaptive=True, eot=2, images=45, sweeps=sweeps, samples=2)
 
 
 def test_batches_and_ranks_do_not_matter(model, test):
@@ -183,7 +183,7 @@ def test_the_report_shows_tables_curves_and_pictures(model, test, folder):
     test(model, callback(), precision="bf16-mixed")
     page = (folder / "report.html").read_text()
     assert ">Defences" in page
-    assert "90 test images, of which" in page
+    assert "45 test images, of which" in page
     assert "Destruction rate, one run of each defence." in page
     assert "Destruction rate, the vote of 3 runs of each defence." in page
     assert "the attacker does not know the defence, and knows it" in page
@@ -192,7 +192,7 @@ def test_the_report_shows_tables_curves_and_pictures(model, test, folder):
 
 
 def test_who_knows_the_defence_is_never_weaker(model):
-    images, labels = digits(100)
+    images, labels = digits(50)
     right = model(images).argmax(1) == labels
     images, labels = images[right], labels[right]
     for defense in (BitDepth(2), Noise(), PixelDeflection(200, 4)):

@@ -48,16 +48,23 @@ CRASHES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The curves of an uninterrupted training."""
+    report = FilterReport()
+    fit(tmp_path_factory.mktemp("whole"), report)
+    return report.sums
+
+
 @pytest.mark.parametrize("crash", CRASHES, ids=str)
 @pytest.mark.parametrize("every_step", [False, True])
-def test_a_resumed_run_continues_the_curve(crash, every_step, tmp_path):
-    whole, broken, resumed = FilterReport(), FilterReport(), FilterReport()
-    fit(tmp_path / "whole", whole, every_step=every_step)
+def test_a_resumed_run_continues_the_curve(crash, every_step, whole, tmp_path):
+    broken, resumed = FilterReport(), FilterReport()
     with pytest.raises(InterruptedError):
         fit(tmp_path / "broken", broken, Crash(*crash), every_step=every_step)
     fit(tmp_path / "broken", resumed, ckpt_path=tmp_path / "broken" / "last.ckpt", every_step=every_step)
     assert [epoch for epoch, _ in resumed.sums["layers.0"]] == list(range(EPOCHS))
-    assert resumed.sums == whole.sums
+    assert resumed.sums == whole
 
 
 def test_a_second_training_begins_a_new_curve(tmp_path):

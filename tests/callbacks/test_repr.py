@@ -100,10 +100,16 @@ def test_returned_filters_are_orthogonal_to_all_that_were(tmp_path):
 BREAKS = [(epoch, batch) for epoch in (0, 1, 2, 3) for batch in (0, 2, STEPS - 1)][1:]
 
 
+@pytest.fixture(scope="module", params=[Orthogonality(), Random(1)], ids=["orthogonality", "random"])
+def uninterrupted(request, tmp_path_factory):
+    """A ranking, and a training with it."""
+    folder = tmp_path_factory.mktemp("whole")
+    return request.param, fit(folder, RePr(**SHORT, ranking=request.param), every_step=True)
+
+
 @pytest.mark.parametrize(("epoch", "batch"), BREAKS)
-@pytest.mark.parametrize("ranking", [Orthogonality(), Random(1)], ids=["orthogonality", "random"])
-def test_resumed_at_any_step_equals_uninterrupted(epoch, batch, ranking, tmp_path):
-    whole = fit(tmp_path / "whole", RePr(**SHORT, ranking=ranking), every_step=True)
+def test_resumed_at_any_step_equals_uninterrupted(epoch, batch, uninterrupted, tmp_path):
+    ranking, whole = uninterrupted
     with pytest.raises(InterruptedError):
         fit(
             tmp_path / "broken",
