@@ -129,8 +129,14 @@ def compare(
     if bout.minimal:
         found["l2"] = length(ours, theirs)
     found["success"] = mean(ours.verdict.success.double()), mean(theirs.verdict.success.double())
-    strong = length(ours, theirs) <= 1 + WITHIN if bout.minimal else True
-    return [found | {"aim": judge(figure, aim.most) if strong else "is missed: larger distances"}]
+    return [found | {"aim": weakness(ours, theirs, bout.minimal) or judge(figure, aim.most)}]
+
+
+def weakness(ours: Contestant, theirs: Contestant, minimal: bool) -> str:
+    """In what a rival is better, where speed does not count then."""
+    if theirs.verdict.success.double().mean() - ours.verdict.success.double().mean() > WITHIN:
+        return "is missed: fools fewer"
+    return "is missed: larger distances" if minimal and length(ours, theirs) > 1 + WITHIN else ""
 
 
 def rival(ours: Contestant, theirs: Contestant, minimal: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Networks that stand beside the one that is trained, to be attacked as well."""
+"""Networks that stand beside the one that is trained, to be attacked as well or to teach it."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -64,6 +64,10 @@ def test_who_fools_fewer_images_or_goes_further_is_no_rival(subject):
     assert not attacks.rival(ours, weak, minimal=True)
     assert not attacks.rival(ours, far, minimal=True)
     assert attacks.rival(ours, far, minimal=False)
+    assert attacks.weakness(weak, ours, minimal=False) == "is missed: fools fewer"
+    assert attacks.weakness(far, ours, minimal=True) == "is missed: larger distances"
+    assert not attacks.weakness(far, ours, minimal=False)
+    assert not attacks.weakness(ours, ours, minimal=True)
 
 
 def test_the_sequential_loop_moves_within_its_budget(subject):
