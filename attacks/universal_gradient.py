@@ -27,8 +27,8 @@ class UniversalGradient(UniversalAttack):
         schedule: ``Single``, ``EveryNetwork`` (default) or ``Alternate``.
         norm: of the budget and of a step, ``linf`` or ``l2``, or an object.
         radius: the budget ξ, in pixels scaled to [0, 1].
-        step: length of a step, in the same unit, a tenth of the radius by default; it falls evenly to zero over all
-            passes, which should have a hundred steps or more together.
+        step: length of a step, in the same unit, half the radius by default; it falls evenly to zero over all passes,
+            which should have twenty steps or more together.
         passes: over the images, at most.
         fooling_rate: stop after a pass with at least this mean over networks, 1 − δ; above 1 for all passes.
         cap: no image's cross-entropy counts beyond this.
@@ -53,7 +53,7 @@ class UniversalGradient(UniversalAttack):
         seed: int | None = None,
     ) -> None:
         super().__init__(schedule, norm, radius, passes, fooling_rate, box or NoBox(), projection, batch_size, seed)
-        self.step, self.cap = radius / 10 if step is None else step, cap
+        self.step, self.cap = radius / 2 if step is None else step, cap
         check_above(self, 0, step=self.step, cap=cap)
 
     def begin(self, jury: Panel) -> "Climbing":

@@ -92,7 +92,7 @@ def adversarial_robustness_toolbox() -> Runs:
         "pgd_l2": run(lambda c, n: ea.ProjectedGradientDescentPyTorch(c, batch_size=n, **l2)),
         "deepfool_one": run(lambda c, n: ea.DeepFool(c, batch_size=n, **deepfool)),
         "jsma": run(lambda c, n: ea.SaliencyMapMethod(c, batch_size=n, **jsma), "targets"),
-        "universal_art": universal,
+        "universal": universal,
     }
 
 

@@ -27,9 +27,10 @@ from networks import IMAGENET_MEAN, IMAGENET_STD, CifarResNet
 CLAIM = (
     "Aims: time over the time of the passes at most 1.10; PGD that stops on success at most half the time of the "
     "fastest peer, DeepFool and C&W at most all of it at a mean L2 within 1 %, JSMA a fifth of torchattacks', the "
-    "universal perturbation 1/1.3 of a sequential loop's and a twentieth of ART's, always at equal success."
+    "universal perturbation 1/1.3 of a sequential loop's and a twentieth of ART's, always at equal success or more."
 )
 OVERHEAD = 1.10
+HELD_OUT = 500  # images at least that judge a universal perturbation
 WITHIN = 0.01  # by which a rival may fool fewer images or take larger distances and still be one
 
 
@@ -118,8 +119,8 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Our time over that of the fastest rival, with what both achieve; nothing where there is no rival."""
     ours = contestants[aim.ours]
-    candidates = aim.rivals or tuple(name for name in contestants if name not in bout.ours)
-    rivals = [name for name in candidates if name in contestants and rival(ours, contestants[name], bout.minimal)]
+    peers = [name for name in contestants if name not in bout.ours and rival(ours, contestants[name], bout.minimal)]
+    rivals = [name for name in aim.rivals if name in contestants] if aim.rivals else peers
     if not rivals:
         return []
     fastest = min(rivals, key=lambda name: spread(times[name])["median"])
@@ -213,7 +214,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--all", type=int, default=64, help="images for most attacks")
     parser.add_argument("--searched", type=int, default=16, help="images for C&W and L-BFGS")
     parser.add_argument("--few", type=int, default=4, help="images where a peer takes one at a time")
-    parser.add_argument("--crafting", type=int, default=32, help="images that universal perturbations are made on")
+    parser.add_argument("--crafting", type=int, default=96, help="images that universal perturbations are made on")
     parser.add_argument("--seconds", type=float, default=10, help="for all rounds of an attack, about")
     parser.add_argument("--only", nargs="*", choices=[bout.key for bout in BOUTS], help="some of the attacks")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
@@ -226,7 +227,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"\n{header(CLAIM, around)}{libraries}\n", flush=True)
     counts = {name: getattr(options, name) for name in ("all", "searched", "few", "crafting")}
     subject = load_subject(
-        options.weights, options.depth, options.images, max(counts.values()), options.crafting, options.device
+        options.weights, options.depth, options.images, max(*counts.values(), HELD_OUT), options.crafting, options.device
     )
     results = kept(options.json, around)
     for bout in BOUTS:

@@ -70,6 +70,15 @@ def test_who_fools_fewer_images_or_goes_further_is_no_rival(subject):
     assert not attacks.weakness(ours, ours, minimal=True)
 
 
+def test_a_named_rival_counts_even_where_it_fools_fewer(subject):
+    aims = Aim("Assay", 100.0, ("peer",)), Aim("Assay", 100.0)
+    bout = Bout("DeepFool", "it", "all", {"Assay": whole(DeepFool())}, minimal=False, aims=aims)
+    peer = {"it": whole(DeepFool(steps=1, overshoot=0.0, min_step=0))}
+    (aim,) = attacks.measure(bout, subject, 8, {"peer": peer}, budget=0)["aims"]
+    assert aim["success"][0] == 1.0 > aim["success"][1]
+    assert aim["aim"] == "holds"
+
+
 def test_the_sequential_loop_moves_within_its_budget(subject):
     perturbation = sequential_universal.craft(subject.network, subject.images)
     assert 0 < perturbation.abs().max() <= 10 / 255 + 1e-7
