@@ -11,6 +11,7 @@ def silence_noise() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(is_news)
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     warnings.filterwarnings("ignore", message="torch.distributed.nn.functional.all_gather is deprecated")
+    warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated")
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
 
 
