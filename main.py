@@ -4,6 +4,7 @@ import os
 import sys
 
 from cli.installation import check_torch_pair
+from cli.memory import keep_freed_memory
 from cli.plugins import list_plugins, markdown_table
 
 HELP = """usage: python main.py COMMAND [-c CONFIG ...] [--option value ...]
@@ -33,6 +34,7 @@ def main(args: list[str]) -> None:
         print(markdown_table() if "--markdown" in args else list_plugins())
     else:
         check_torch_pair()
+        keep_freed_memory()
         from cli import rooms  # noqa: F401  (so that configs may name classes without their package)
         from cli.command_line import CommandLine
 

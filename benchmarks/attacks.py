@@ -227,7 +227,12 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"\n{header(CLAIM, around)}{libraries}\n", flush=True)
     counts = {name: getattr(options, name) for name in ("all", "searched", "few", "crafting")}
     subject = load_subject(
-        options.weights, options.depth, options.images, max(*counts.values(), HELD_OUT), options.crafting, options.device
+        options.weights,
+        options.depth,
+        options.images,
+        max(*counts.values(), HELD_OUT),
+        options.crafting,
+        options.device,
     )
     results = kept(options.json, around)
     for bout in BOUTS:

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks import input_pipeline, trainer_overhead
+from benchmarks import input_pipeline, kept_memory, trainer_overhead
 from benchmarks.speed import judge, spread, take_turns
+from networks import VanillaConvNet
 
 
 def test_contestants_take_turns_and_start_unmeasured():
@@ -79,3 +80,19 @@ def test_the_loops_of_a_round_are_compared():
     assert set(null["added_ms"].values()) == {0.5}
     assert null["aim"] == "holds"
     assert trainer_overhead.summarise(trainer_overhead.SMALL, bare, trained)["aim"] == "is missed"
+
+
+def test_steps_are_timed_in_processes_of_both_kinds(monkeypatch, capsys):
+    small = kept_memory.Subject(lambda: VanillaConvNet(width=4), 4, 32)
+    monkeypatch.setitem(kept_memory.SUBJECTS, "small", small)
+    kept_memory.main(["--only", "small", "--steps", "2", "--child", "returns"])
+    time, memory = (float(word) for word in capsys.readouterr().out.split())
+    assert time > 0
+    assert memory > 50
+    figures = {True: (3.0, 110.0), False: (4.0, 100.0)}
+    monkeypatch.setattr(kept_memory, "in_a_process", lambda name, keep, steps: figures[keep])
+    result = kept_memory.measure("small", rounds=2, steps=1)
+    assert result["time"]["median"] == 0.75
+    assert result["memory"]["median"] == 1.1
+    assert result["aims"] == ["holds", "holds"]
+    assert "| small" in kept_memory.render([result])
