@@ -1,14 +1,16 @@
 """Knowledge distillation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
-from torch import nn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor, nn
 
 from callbacks.other_networks import frozen_beside
+from callbacks.remembered_scores import RememberedScores
 from callbacks.teachers import load_teacher
 from callbacks.teaching import Teaching
 
@@ -27,6 +29,9 @@ class Distillation(Teaching):
         temperature: T, above 0; 1 takes the teacher's probabilities as they are.
         weight: a, from 0 to 1; 0 is training without a teacher.
         network: instead of ``teacher``: a network, with its own ``weights``; in Python, a function that makes it.
+        remember: score all training images once, before the first step, and look the scores up from then on. Where
+            nothing changes the images from epoch to epoch, the teacher then costs one pass in all; one that is not
+            known is scored as ever. Each rank scores all images.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Distillation(Teaching):
         temperature: float = 4.0,
         weight: float = 0.9,
         network: Callable[[], nn.Module] | None = None,
+        remember: bool = False,
     ) -> None:
         super().__init__(temperature, weight)
         if (teacher is None) == (network is None):
@@ -43,7 +49,7 @@ class Distillation(Teaching):
                 f"Distillation needs one teacher, but got {given} of the options teacher and network: give a run's "
                 "checkpoint as teacher, or a network with its own weights"
             )
-        self.checkpoint, self.network = teacher, network
+        self.checkpoint, self.network, self.remember = teacher, network, remember
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
@@ -55,8 +61,33 @@ class Distillation(Teaching):
         rank_zero_info(f"Distillation: the teacher is the {type(teacher).__name__} with {count:,} weights of {source}")
         self.teacher = frozen_beside(trainer, teacher)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if self.remember and self.teacher is not None:
+            with trainer.precision_plugin.forward_context():
+                self.teacher = RememberedScores(self.teacher, plain_images(trainer))
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0 and isinstance(self.teacher, RememberedScores) and not self.teacher.knows(batch[0]).any():
+            rank_zero_warn(
+                "Distillation: remember=true saves nothing, as no image of this batch is a training image as it is "
+                "stored: switch augmentations off, or remember"
+            )
+
     def _load(self) -> nn.Module:
         if self.network is None:
             return load_teacher(Path(self.checkpoint or "").expanduser())
         with torch.random.fork_rng(devices=[]):
             return self.network()
+
+
+def plain_images(trainer: Trainer) -> Iterator[Tensor]:
+    """All training images in batches, un-augmented, as the trainer hands them to the model; the same on every rank."""
+    make = getattr(getattr(trainer, "datamodule", None), "plain_dataloader", None)
+    if make is None:
+        raise ValueError(
+            "Distillation: remember=true needs all training images as they are: train with one of the datamodules, or "
+            "set it to false"
+        )
+    for images, *_ in make():
+        yield trainer.precision_plugin.convert_input(images.to(trainer.strategy.root_device))

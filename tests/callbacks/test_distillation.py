@@ -5,11 +5,12 @@ import logging
 
 import pytest
 import torch
-from lightning import Callback, LightningModule
+from lightning import Callback, LightningModule, Trainer
 from torch import nn
 from torch.nn import functional as F
 
 from callbacks import Distillation
+from callbacks.distillation import plain_images
 from datamodules import Digits
 from tests.callbacks.pruning_runs import TwoLayers, assert_same_end, fit
 
@@ -155,11 +156,12 @@ class Bring(Callback):
             torch.save(pl_module.state_dict(), self.path)
 
 
-def test_two_ranks_equal_one_process(tmp_path):
+@pytest.mark.parametrize("remember", [False, True])
+def test_two_ranks_equal_one_process(remember, tmp_path):
     ends = []
     for ranks, batch_size in (({}, 100), (TWO, 50)):
         path, data = tmp_path / str(batch_size), Digits(batch_size=batch_size, drop_last=True)
-        callbacks = Distillation(network=Wider), Bring(path)
+        callbacks = Distillation(network=Wider, remember=remember), Bring(path)
         fit(tmp_path, *callbacks, network=without_statistics(), data=data, max_epochs=2, **ranks)
         ends.append(torch.load(path))
     for name, weights in ends[0].items():
@@ -216,3 +218,41 @@ def test_other_modules_are_refused():
 
 def test_a_test_needs_no_teacher():
     Distillation("gone.ckpt").setup(None, LightningModule(), "test")
+
+
+def test_remembered_scores_teach_the_same_at_one_pass_in_all(tmp_path):
+    distillation = Distillation(network=Wider, remember=True)
+    watch = Watch(distillation)
+    options = {"max_epochs": 3, "data": Digits(batch_size=100)}
+    plain = fit(tmp_path, Distillation(network=Wider), network=without_statistics(), **options)
+    remembered = fit(tmp_path, watch, distillation, network=without_statistics(), **options)
+    seen = torch.cat(watch.teacher.network.seen)
+    assert len(seen) == len(remembered.datamodule.sources["train"])
+    for name, weights in plain.lightning_module.state_dict().items():
+        torch.testing.assert_close(remembered.lightning_module.state_dict()[name], weights, rtol=0, atol=1e-5)
+
+
+def test_remembering_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    def run(folder, *callbacks, **options):
+        callbacks = Distillation(network=Wider, remember=True), *callbacks
+        return fit(tmp_path / folder, *callbacks, max_epochs=3, every_step=True, data=Digits(batch_size=100), **options)
+
+    whole = run("whole")
+    with pytest.raises(InterruptedError):
+        run("broken", Crash())
+    assert_same_end(whole, run("broken", ckpt_path=tmp_path / "broken" / "last.ckpt"))
+
+
+def test_images_that_are_never_the_same_are_said_once_and_scored_as_ever(tmp_path):
+    distillation, watch = Distillation(network=Wider, remember=True), Watch(plain := Distillation(network=Wider))
+    with pytest.warns(UserWarning, match="remember=true saves nothing, as no image of this batch"):
+        noisy = fit(tmp_path, Noise(), distillation, network=without_statistics(), max_epochs=1)
+    same = fit(tmp_path, Noise(), watch, plain, network=without_statistics(), max_epochs=1)
+    for name, weights in same.lightning_module.state_dict().items():
+        torch.testing.assert_close(noisy.lightning_module.state_dict()[name], weights, rtol=0, atol=1e-6)
+
+
+def test_remembering_needs_the_training_images():
+    trainer = Trainer(logger=False, barebones=True)
+    with pytest.raises(ValueError, match="remember=true needs all training images as they are: train with one of the"):
+        next(plain_images(trainer))
