@@ -49,10 +49,11 @@ class RememberedScores(nn.Module):
 def fingerprints(images: Tensor) -> Tensor:
     """A number (N,) int64 for all bits of each image (N, ...); other images have other ones, up to chances of 2^-64."""
     bits = images.contiguous().view(INTEGERS[images.element_size()]).flatten(1).long()
-    return (bits * weights(bits.shape[1]).to(bits.device)).sum(1)
+    return (bits * weights(bits.shape[1], bits.device)).sum(1)
 
 
 @lru_cache(maxsize=4)
-def weights(count: int) -> Tensor:
-    """Odd numbers (count,) int64 that look random; sums of products wrap around at 64 bits."""
-    return torch.randint(-(2**62), 2**62, (count,), generator=Generator().manual_seed(0)) | 1
+def weights(count: int, device: torch.device) -> Tensor:
+    """Odd numbers (count,) int64 that look random, the same everywhere; sums of products wrap around at 64 bits."""
+    drawn = torch.randint(-(2**62), 2**62, (count,), generator=Generator().manual_seed(0)) | 1
+    return drawn.to(device)

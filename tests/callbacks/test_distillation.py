@@ -243,13 +243,21 @@ def test_remembering_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert_same_end(whole, run("broken", ckpt_path=tmp_path / "broken" / "last.ckpt"))
 
 
-def test_images_that_are_never_the_same_are_said_once_and_scored_as_ever(tmp_path):
+def test_images_that_are_never_the_same_are_said_and_scored_as_ever(tmp_path):
     distillation, watch = Distillation(network=Wider, remember=True), Watch(plain := Distillation(network=Wider))
     with pytest.warns(UserWarning, match="remember=true saves nothing, as no image of this batch"):
         noisy = fit(tmp_path, Noise(), distillation, network=without_statistics(), max_epochs=1)
     same = fit(tmp_path, Noise(), watch, plain, network=without_statistics(), max_epochs=1)
     for name, weights in same.lightning_module.state_dict().items():
         torch.testing.assert_close(noisy.lightning_module.state_dict()[name], weights, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_images_are_known_in_other_precisions(precision, tmp_path):
+    watch = Watch(distillation := Distillation(network=Wider, remember=True))
+    options = {"max_epochs": 1, "data": Digits(batch_size=100), "precision": precision}
+    trainer = fit(tmp_path, watch, distillation, network=without_statistics(), **options)
+    assert sum(map(len, watch.teacher.network.seen)) == len(trainer.datamodule.sources["train"])
 
 
 def test_remembering_needs_the_training_images():
