@@ -6,9 +6,7 @@ Within one training, a few steps with and a few without the attack take turns, a
 are made alone. Shown are medians over rounds with their 95 % interval.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +18,7 @@ from attacks.fixed_budget import FixedBudget
 from benchmarks.bare_loop import RandomImages
 from benchmarks.pass_meter import Pass, Replay
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, clock, header, judge, ratios, spread, write_json
+from benchmarks.speed import circumstances, clock, command_line, header, judge, ratios, spread, write_json
 from callbacks import AdversarialTraining
 from lightning_modules import Classifier
 from networks import CifarResNet
@@ -106,16 +104,11 @@ def render(results: Sequence[dict[str, Any]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.adversarial_training",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("adversarial_training", __doc__)
     parser.add_argument("--rounds", type=int, default=15, help="of steps with and without the attack")
     parser.add_argument("--steps", type=int, default=2, help="of each in a row")
     parser.add_argument("--batch", type=int, default=128, help="images per step")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     around = circumstances("cuda" if torch.cuda.is_available() else "cpu")

@@ -7,7 +7,6 @@ named and left out. Its passes through the network are written down once, then t
 timed in turns: their ratio says what an attack costs beyond them. Success and distances are judged by the network.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from benchmarks.attack_bouts import BOUTS, Aim, Bout, Subject, Verdict, verdict
 from benchmarks.attack_peers import Run, Runs, installed
 from benchmarks.pass_meter import PassMeter, Replay, images_through
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, clock, header, judge, ratios, spread, take_turns, write_json
+from benchmarks.speed import circumstances, clock, command_line, header, judge, ratios, spread, take_turns, write_json
 from networks import IMAGENET_MEAN, IMAGENET_STD, CifarResNet
 
 CLAIM = (
@@ -205,9 +204,7 @@ def render(result: Mapping[str, Any]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.attacks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("attacks", __doc__)
     parser.add_argument("--weights", type=Path, required=True, help="of a residual network for CIFAR-10")
     parser.add_argument("--depth", type=int, default=20, help="of this network")
     parser.add_argument("--images", type=Path, required=True, help="npz of train_x, train_y, test_x and test_y")
@@ -219,7 +216,6 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", choices=[bout.key for bout in BOUTS], help="some of the attacks")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures, also those of other attacks before")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     peers, libraries = installed()

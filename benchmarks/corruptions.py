@@ -6,18 +6,16 @@ Seconds are those that the processor worked, so that other processes hardly coun
 images in [0, 1], as in a test. The reference implementation makes about 1,000 images per second and core in all.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, header, spread, take_turns, write_json
+from benchmarks.speed import circumstances, command_line, header, spread, take_turns, write_json
 from corruptions import COMMON, SEVERITIES, Corruption, corruption
 
 CLAIM = "Aims: all 15 at all severities at least 3,000 images per second and core together, and none below 2,000."
@@ -64,14 +62,9 @@ def render(results: Sequence[dict[str, Any]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.corruptions",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("corruptions", __doc__)
     parser.add_argument("--images", type=int, default=500, help="in a batch")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     around = circumstances()

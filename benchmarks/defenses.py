@@ -8,10 +8,8 @@ about the ratio to the fastest peer, and is decided only where the whole interva
 not installed are named. Where there is a GPU, ours run on it once more, in large batches.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +17,7 @@ import torch
 from benchmarks import defense_peers as peers
 from benchmarks.defense_costs import Contest, inference, on_gpu, race
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, header, write_json
+from benchmarks.speed import circumstances, command_line, header, write_json
 from defenses import (
     Bilateral,
     DctDenoise,
@@ -99,11 +97,8 @@ def render(results: Mapping[str, Sequence[dict[str, Any]]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.defenses", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("defenses", __doc__)
     parser.add_argument("--rounds", type=int, default=7, help="of every contest")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     peers.use_one_core()

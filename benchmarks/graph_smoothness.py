@@ -6,11 +6,9 @@ PreActResNet-18, batches of 100 images of 32x32: forward pass, loss, backward pa
 on outputs of that size. Steps take turns; shown are medians over rounds with their 95 % interval.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.bare_loop import now
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, header, judge, ratios, spread, take_turns, write_json
+from benchmarks.speed import circumstances, command_line, header, judge, ratios, spread, take_turns, write_json
 from criteria import GraphSmoothness
 from networks import PreActResNet18
 
@@ -107,15 +105,10 @@ def render(results: Mapping[str, Sequence[dict[str, Any]]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.graph_smoothness",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("graph_smoothness", __doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--repeats", type=int, help="steps in a row; 1 on the CPU and 20 on a GPU by default")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -6,11 +6,9 @@ Each contestant makes an epoch of shuffled batches of 128 float images with rand
 the same 50,000 x 3 x 32 x 32 bytes. Contestants take turns; shown are median, smallest and largest of the repetitions.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from benchmarks.printing import align
-from benchmarks.speed import Times, circumstances, header, ratios, spread, take_turns, write_json
+from benchmarks.speed import Times, circumstances, command_line, header, ratios, spread, take_turns, write_json
 from datamodules import RandomCrop, RandomFlip
 from datamodules.batches import EpochSampler
 from datamodules.loaders import ResidentLoader, WorkerLoader
@@ -113,14 +111,9 @@ def render(summary: dict[str, Any]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.input_pipeline",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("input_pipeline", __doc__)
     parser.add_argument("--images", type=int, default=50_000, help="images per epoch")
     parser.add_argument("--repeats", type=int, default=5, help="epochs that are measured of each contestant")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     around = circumstances()

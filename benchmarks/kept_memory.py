@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, clock, header, judge, ratios, spread, take_turns, write_json
+from benchmarks.speed import circumstances, clock, command_line, header, judge, ratios, spread, take_turns, write_json
 from cli.memory import SETTINGS, keep_freed_memory
 from networks import CifarResNet, TorchvisionClassifier, VanillaConvNet
 
@@ -110,15 +109,10 @@ def render(results: Sequence[dict[str, Any]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.kept_memory",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("kept_memory", __doc__)
     parser.add_argument("--only", nargs="*", choices=list(SUBJECTS), default=list(SUBJECTS), help="some networks")
     parser.add_argument("--rounds", type=int, default=7, help="processes of each kind")
     parser.add_argument("--steps", type=int, default=7, help="per process")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     parser.add_argument("--child", choices=["keeps", "returns"], help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     torch.set_num_threads(1)

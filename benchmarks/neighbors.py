@@ -7,10 +7,8 @@ in ten clusters, as the embeddings of a trained network are. Plain searches leav
 rounding. Contestants take turns; ratios are medians over rounds, to the faster of the two plain ones in each round.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, clock, header, judge, ratios, spread, take_turns, write_json
+from benchmarks.speed import circumstances, clock, command_line, header, judge, ratios, spread, take_turns, write_json
 from criteria.neighbor_searches import has_faiss
 from criteria.neighbors import Backend, nearest_neighbors
 
@@ -103,15 +101,10 @@ def render(results: Sequence[dict[str, Any]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.neighbors",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("neighbors", __doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch and FAISS on the CPU")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     if has_faiss():

@@ -7,10 +7,8 @@ leave or return is left out and timed on its own. Shown are medians over rounds 
 decided only where the whole interval lies on one side of it.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.bare_loop import RandomImages, now
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, header, judge, ratios, spread, take_turns, write_json
+from benchmarks.speed import circumstances, command_line, header, judge, ratios, spread, take_turns, write_json
 from callbacks import RePr
 from lightning_modules import Classifier
 from networks import CifarResNet, CifarVGG16, VanillaConvNet
@@ -168,14 +166,9 @@ def render(results: Sequence[dict[str, Any]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.repr_overhead",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("repr_overhead", __doc__)
     parser.add_argument("--rounds", type=int, default=60, help="of steps with and without all filters")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     around = circumstances("cuda" if torch.cuda.is_available() else "cpu")

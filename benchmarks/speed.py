@@ -1,5 +1,6 @@
 """What speed benchmarks share: contestants take turns, and every ratio comes from one run on one machine."""
 
+import argparse
 import json
 import os
 import statistics
@@ -15,6 +16,17 @@ import torch
 from callbacks.reporting.environment import describe_code, describe_hardware, describe_versions
 
 Times = dict[str, list[float]]  # one figure per repetition, for each contestant
+
+
+def command_line(name: str, description: str | None) -> argparse.ArgumentParser:
+    """The command line of a benchmark, with the option that all have."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", type=Path, help="file that keeps the figures")
+    return parser
 
 
 def clock(device: torch.device) -> float:

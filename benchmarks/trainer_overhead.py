@@ -10,7 +10,6 @@ Shown are medians over the rounds with their 95 % interval; the two loops of a r
 aim is decided only where the whole interval lies on one side of it: on a busy machine, take more rounds or wait.
 """
 
-import argparse
 import json
 import tempfile
 import warnings
@@ -25,7 +24,7 @@ import torch
 
 from benchmarks.bare_loop import BesideBareLoop
 from benchmarks.printing import align
-from benchmarks.speed import circumstances, differences, header, judge, ratios, spread, write_json
+from benchmarks.speed import circumstances, command_line, differences, header, judge, ratios, spread, write_json
 from cli import rooms  # noqa: F401  (so that configs may name classes without their package)
 from cli.command_line import CommandLine
 
@@ -109,14 +108,9 @@ def render(results: Sequence[dict[str, Any]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.trainer_overhead",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("trainer_overhead", __doc__)
     parser.add_argument("--rounds", type=int, default=120, help="that are measured of each network")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
-    parser.add_argument("--json", type=Path, help="file that keeps the figures")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     warnings.filterwarnings("ignore", "LightningCLI's args parameter|The `srun` command")  # not about this run
