@@ -64,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
     parser = command_line("corruptions", __doc__)
     parser.add_argument("--images", type=int, default=500, help="in a batch")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     around = circumstances()

@@ -16,6 +16,7 @@ import torch
 from callbacks.reporting.environment import describe_code, describe_hardware, describe_versions
 
 Times = dict[str, list[float]]  # one figure per repetition, for each contestant
+LEAST = 6  # figures without which no interval between two of them holds the median with 95 %
 
 
 def command_line(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -59,19 +60,22 @@ def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int, war
 
 
 def spread(figures: Sequence[float]) -> dict[str, float]:
-    """Median with its 95 % interval, which no distribution is assumed for; smallest and largest.
+    """Median with its 95 % interval, which no distribution is assumed for; smallest and largest; how many there are.
 
-    The interval runs between the order statistics that the median of so many independent figures lies between.
+    The interval runs between the order statistics that the median of so many independent figures lies between. Of fewer
+    than six figures it is all that they span, and too narrow.
     """
     ordered, count = sorted(figures), len(figures)
     reach = 0.98 * count**0.5  # 1.96 standard deviations of how many figures fall below the median
     low, high = max(0, floor(count / 2 - reach)), min(count - 1, ceil(count / 2 + reach))
     interval = {"low": ordered[low], "high": ordered[high]}
-    return {"median": statistics.median(ordered), **interval, "min": ordered[0], "max": ordered[-1]}
+    return {"median": statistics.median(ordered), **interval, "min": ordered[0], "max": ordered[-1], "figures": count}
 
 
 def judge(figure: Mapping[str, float], most: float) -> str:
     """Whether a median is at most so large, as far as its interval tells."""
+    if figure["figures"] < LEAST:
+        return "is not decided"
     if figure["high"] <= most:
         return "holds"
     return "is missed" if figure["low"] > most else "is not decided"
