@@ -58,6 +58,8 @@ class Findings:
         for name, craft in self.crafts.items():
             found[f"{prefix}/{name}/crafting"] = float(craft.rates[-1].mean())
             found[f"{prefix}/{name}/passes"] = float(len(craft.rates))
+            for work, count in zip(("forward_passes", "backward_passes", "updates"), craft.costs.tolist(), strict=True):
+                found[f"{prefix}/{name}/{work}"] = float(count)
         return found
 
 
