@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from attacks import (
     FGSM,
+    IGSM,
     JSMA,
     LBFGS,
     PGD,
     Attack,
     CarliniWagner,
     DeepFool,
+    GradientAttack,
     OnSuccess,
     Single,
     UniversalAttack,
@@ -123,6 +125,13 @@ UNIVERSAL: Runs = {
 
 BOUTS = [
     Bout("FGSM, 8/255", "fgsm", "all", {OURS: whole(FGSM(EPS)), TRAINING: training(FGSM(EPS))}),
+    Bout("gradient attack, L2 0.5", "gradient", "all", {OURS: whole(GradientAttack(L2_EPS))}),
+    Bout(
+        "IGSM, 8/255, 10 steps of 2/255",
+        "igsm",
+        "all",
+        {OURS: whole(IGSM(EPS, STEP, STEPS, "never")), QUICK: whole(IGSM(EPS, STEP, STEPS))},
+    ),
     Bout(
         "PGD L∞, 8/255, 10 steps of 2/255",
         "pgd",
@@ -147,6 +156,9 @@ BOUTS = [
         {OURS: whole(DeepFool(steps=DEEPFOOL_STEPS))},
         minimal=True,
         aims=(Aim(OURS, 1.0),),
+    ),
+    Bout(
+        "DeepFool L∞, 50 steps, 10 candidates", "deepfool_linf", "all", {OURS: whole(DeepFool("linf", DEEPFOOL_STEPS))}
     ),
     Bout(
         "DeepFool L2, beside loops over images",

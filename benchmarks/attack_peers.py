@@ -28,6 +28,7 @@ def torchattacks() -> Runs:
     cw = {"c": INITIAL_C, "steps": SEARCH_STEPS, "lr": LEARNING_RATE}  # one search
     return {
         "fgsm": lambda model, x, y, t: ta.FGSM(model, EPS)(x, y),
+        "igsm": lambda model, x, y, t: ta.BIM(model, EPS, STEP, STEPS)(x, y),
         "pgd": lambda model, x, y, t: ta.PGD(model, EPS, STEP, STEPS)(x, y),
         "pgd_l2": lambda model, x, y, t: ta.PGDL2(model, L2_EPS, L2_STEP, STEPS)(x, y),
         "deepfool_one": lambda model, x, y, t: ta.DeepFool(model, DEEPFOOL_STEPS, 0.02)(x, y),
@@ -41,6 +42,7 @@ def foolbox() -> Runs:
     fa: Any = import_module("foolbox.attacks")
     wrap: Any = import_module("foolbox").PyTorchModel
     cw = {"steps": SEARCH_STEPS, "initial_const": INITIAL_C, "stepsize": LEARNING_RATE}
+    deepfool = {"steps": DEEPFOOL_STEPS, "candidates": 10, "overshoot": 0.02}
 
     def run(attack: Any, eps: float | None) -> Run:
         def attacked(model: nn.Module, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
@@ -51,9 +53,12 @@ def foolbox() -> Runs:
 
     return {
         "fgsm": run(fa.FGSM(), EPS),
+        "gradient": run(fa.L2FastGradientAttack(), L2_EPS),
+        "igsm": run(fa.LinfBasicIterativeAttack(abs_stepsize=STEP, steps=STEPS), EPS),
         "pgd": run(fa.LinfPGD(abs_stepsize=STEP, steps=STEPS), EPS),
         "pgd_l2": run(fa.L2PGD(abs_stepsize=L2_STEP, steps=STEPS), L2_EPS),
-        "deepfool": run(fa.L2DeepFoolAttack(steps=DEEPFOOL_STEPS, candidates=10, overshoot=0.02), None),
+        "deepfool": run(fa.L2DeepFoolAttack(**deepfool), None),
+        "deepfool_linf": run(fa.LinfDeepFoolAttack(**deepfool), None),
         "carlini_wagner": run(fa.L2CarliniWagnerAttack(binary_search_steps=SEARCHES, **cw), None),
     }
 
@@ -85,12 +90,16 @@ def adversarial_robustness_toolbox() -> Runs:
     pgd = {"eps_step": STEP, "max_iter": STEPS, "num_random_init": 1, "verbose": False}
     l2 = pgd | {"norm": 2, "eps": L2_EPS, "eps_step": L2_STEP}
     deepfool = {"max_iter": DEEPFOOL_STEPS, "epsilon": 0.02, "verbose": False}
+    cw = {"max_iter": SEARCH_STEPS, "initial_const": INITIAL_C, "binary_search_steps": SEARCHES, "verbose": False}
     jsma = {"theta": 1.0, "gamma": GAMMA, "verbose": False}
     return {
         "fgsm": run(lambda c, n: ea.FastGradientMethod(c, eps=EPS, batch_size=n)),
+        "gradient": run(lambda c, n: ea.FastGradientMethod(c, norm=2, eps=L2_EPS, batch_size=n)),
+        "igsm": run(lambda c, n: ea.BasicIterativeMethod(c, EPS, STEP, STEPS, batch_size=n, verbose=False)),
         "pgd": run(lambda c, n: ea.ProjectedGradientDescentPyTorch(c, eps=EPS, batch_size=n, **pgd)),
         "pgd_l2": run(lambda c, n: ea.ProjectedGradientDescentPyTorch(c, batch_size=n, **l2)),
         "deepfool_one": run(lambda c, n: ea.DeepFool(c, batch_size=n, **deepfool)),
+        "carlini_wagner": run(lambda c, n: ea.CarliniL2Method(c, batch_size=n, **cw)),
         "jsma": run(lambda c, n: ea.SaliencyMapMethod(c, batch_size=n, **jsma), "targets"),
         "universal": universal,
     }
@@ -106,6 +115,7 @@ def adv_lib() -> Runs:
     return {
         "pgd": lambda model, x, y, t: al.pgd_linf(model, x, y, EPS, **pgd),
         "deepfool": lambda model, x, y, t: al.df(model, x, y, steps=DEEPFOOL_STEPS),
+        "deepfool_linf": lambda model, x, y, t: al.df(model, x, y, steps=DEEPFOOL_STEPS, norm=torch.inf),
         "carlini_wagner": lambda model, x, y, t: al.carlini_wagner_l2(model, x, y, learning_rate=LEARNING_RATE, **cw),
     }
 
