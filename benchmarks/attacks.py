@@ -110,7 +110,8 @@ def measure(bout: Bout, subject: Subject, count: int, peers: Mapping[str, Runs],
     """One attack by all who have it; the rounds take about so many seconds, and are six at least."""
     runs = bout.ours | {name: runs[bout.key] for name, runs in peers.items() if bout.key in runs}
     contestants = {name: Contestant(run, bout, subject, count) for name, run in runs.items()}
-    turns: dict[str, Callable[[], float]] = {}  # an attack and its passes one after the other, so that both meet the same machine
+    turns: dict[str, Callable[[], float]] = {}
+    # An attack and its passes come one after the other, so that both meet the same machine.
     for name, one in contestants.items():
         turns |= {name: one.time_attack, f"{name}, passes": one.time_passes}
     rounds = int(budget / (2 * sum(one.seconds for one in contestants.values())))
