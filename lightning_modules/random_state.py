@@ -22,6 +22,8 @@ def restore_random_state(trainer: Trainer, states: dict[str, Tensor]) -> None:
     if len(states["cpu"]) != trainer.world_size or ("cuda" in states) != (device.type == "cuda"):
         rank_zero_warn("the checkpoint was written on other devices: dropout and noise will not repeat exactly")
         return
-    torch.set_rng_state(states["cpu"][trainer.global_rank])
+    # Cloned, as torch reads the storage from its start, whatever row it is given.
+    own = {name: rows[trainer.global_rank].clone() for name, rows in states.items()}
+    torch.set_rng_state(own["cpu"])
     if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"][trainer.global_rank], device)
+        torch.cuda.set_rng_state(own["cuda"], device)
