@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from attacks.attack import Model
 from attacks.boxes import Box
-from attacks.norms import Norm, NormName, norm_of
+from attacks.norms import Linf, Norm, NormName, norm_of
 from attacks.panel import Panel, panel
 from attacks.projections import Nearest, Projection
 from attacks.schedules import EveryNetwork, Schedule
@@ -91,7 +91,7 @@ class UniversalAttack(ABC):
     Args:
         schedule: which networks an image is tried on; ``EveryNetwork`` by default.
         norm: of the budget, ``linf`` or ``l2``, or an object.
-        radius: the budget ξ, in pixels scaled to [0, 1].
+        radius: the budget ξ, in pixels scaled to [0, 1]; None is 10/255 in ``linf``, and refused in other norms.
         passes: over the images, at most.
         fooling_rate: stop after a pass with at least this mean over networks, 1 − δ; above 1 for all passes.
         box: says whether x + v is cut to [0, 1] when it is tested.
@@ -104,7 +104,7 @@ class UniversalAttack(ABC):
         self,
         schedule: Schedule | None,
         norm: Norm | NormName,
-        radius: float,
+        radius: float | None,
         passes: int,
         fooling_rate: float,
         box: Box,
@@ -112,11 +112,12 @@ class UniversalAttack(ABC):
         batch_size: int,
         seed: int | None,
     ) -> None:
-        self.schedule, self.norm, self.radius = schedule or EveryNetwork(), norm_of(norm), radius
+        self.schedule, self.norm = schedule or EveryNetwork(), norm_of(norm)
+        self.radius = self._default_radius() if radius is None else radius
         self.passes, self.fooling_rate, self.box = passes, fooling_rate, box
         self.projection, self.batch_size, self.seed = projection or Nearest(), batch_size, seed
         check_at_least(self, 1, passes=passes, batch_size=batch_size)
-        check_above(self, 0, radius=radius)
+        check_above(self, 0, radius=self.radius)
 
     def __call__(self, networks: Sequence[Model], images: Tensor) -> UniversalResult:
         """Craft a perturbation.
@@ -142,6 +143,15 @@ class UniversalAttack(ABC):
     @abstractmethod
     def begin(self, jury: Panel) -> Crafting:
         """A perturbation of zeros, ready for the first pass."""
+
+    def _default_radius(self) -> float:
+        if isinstance(self.norm, Linf):
+            return 10 / 255
+        raise ValueError(
+            f"{type(self).__name__}: radius=None is 10/255 in linf only, but norm={self.norm}: give a radius in pixels "
+            "scaled to [0, 1], in L2 for instance 7.8 for images of 224x224 (2000/255, Moosavi-Dezfooli et al. 2017), "
+            "or 1.1 for 32x32"
+        )
 
     def _craft(self, crafting: Crafting) -> UniversalResult:
         order = Generator().manual_seed(torch.initial_seed() if self.seed is None else self.seed)

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from attacks.attack import Model
 from attacks.boxes import Box
-from attacks.panel import fooling_rates
+from attacks.panel import fooling_rates_of_each
 
 LAMS = [step / 20 for step in range(21)]
 
@@ -47,4 +46,4 @@ def scan(
         lams: values of λ from 0 to 1.
         box: as in ``fooling_rates``.
     """
-    return torch.stack([fooling_rates(networks, images, interpolate(v_f, v_g, lam), box) for lam in lams])
+    return fooling_rates_of_each(networks, images, [interpolate(v_f, v_g, lam) for lam in lams], box)

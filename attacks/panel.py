@@ -1,5 +1,6 @@
 """Networks that one perturbation is meant for, and whom it fools."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -48,16 +49,39 @@ class Panel:
 
     def _clean(self, network: int) -> Tensor:
         owners = torch.arange(len(self.images), device=self.images.device)
+        victim = copy.copy(self.victims[network])  # which shares the counts of passes
+        victim.model = sized(victim.model, f"networks[{network}]")
+        return torch.cat([victim.look(self.images[part], part).argmax(1) for part in owners.split(self.batch_size)])
+
+
+def sized(network: Model, name: str) -> Model:
+    """The same network, which refuses images of another size than its own in words, however it finds out.
+
+    Args:
+        network: may declare its ``image_size``, height and width, even if it would take other images.
+        name: of the network, in the words.
+    """
+    size = getattr(network, "image_size", None)
+
+    def scores(images: Tensor) -> Tensor:
+        if isinstance(size, int) and images.shape[-2:] != (size, size):
+            raise misfit(name, images, f"its image_size is {size}")
         try:
-            parts = [
-                self.victims[network].look(self.images[part], part).argmax(1) for part in owners.split(self.batch_size)
-            ]
-        except RuntimeError as error:
-            raise ValueError(
-                f"networks[{network}] does not take images of shape {tuple(self.images.shape[1:])}: one perturbation "
-                f"needs networks of one input size, so put a resize before this one ({error})"
-            ) from error
-        return torch.cat(parts)
+            return network(images)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise misfit(name, images, error) from error
+
+    return scores
+
+
+def misfit(name: str, images: Tensor, reason: object) -> ValueError:
+    """What is said of a network that does not take these images (N, C, H, W)."""
+    return ValueError(
+        f"{name} does not take images of shape {tuple(images.shape[1:])}: one perturbation needs networks of one input "
+        f"size, so put a resize before this one ({reason})"
+    )
 
 
 @contextmanager
@@ -85,9 +109,29 @@ def fooling_rates(
         box: ``NoBox`` (default) for x + v as in the published code, ``ClipBox`` for pictures that can be shown.
         batch_size: images per forward pass.
     """
-    if perturbation.shape != images.shape[1:]:
-        raise ValueError(
-            f"the perturbation has shape {tuple(perturbation.shape)}, the images {tuple(images.shape[1:])}: resize one"
-        )
+    return fooling_rates_of_each(networks, images, [perturbation], box, batch_size)[0]
+
+
+def fooling_rates_of_each(
+    networks: Sequence[Model],
+    images: Tensor,
+    perturbations: Sequence[Tensor],
+    box: Box | None = None,
+    batch_size: int = 64,
+) -> Tensor:
+    """The rates of several perturbations (len(perturbations), networks), for which the clean images are seen once.
+
+    Args:
+        networks: from images in [0, 1] to class scores (N, num_classes).
+        images: (N, C, H, W) in [0, 1].
+        perturbations: (C, H, W) each, in pixels scaled to [0, 1].
+        box: as in ``fooling_rates``.
+        batch_size: images per forward pass.
+    """
+    for each in perturbations:
+        if each.shape != images.shape[1:]:
+            raise ValueError(
+                f"the perturbation has shape {tuple(each.shape)}, the images {tuple(images.shape[1:])}: resize one"
+            )
     with panel(networks, images, box, batch_size) as jury:
-        return jury.rates(perturbation.to(jury.images))
+        return torch.stack([jury.rates(each.to(jury.images)) for each in perturbations])

@@ -26,7 +26,8 @@ class UniversalPerturbation(UniversalAttack):
     Args:
         schedule: ``Single``, ``EveryNetwork`` (default) or ``Alternate``.
         norm: of the budget, ``linf`` or ``l2``, or an object.
-        radius: the budget ξ, in pixels scaled to [0, 1].
+        radius: the budget ξ, in pixels scaled to [0, 1]. None is 10/255 in ``linf``; in ``l2`` one has to be given, as
+            2000/255 for images of 224x224 in the paper, which is as much per pixel as 1.1 for 32x32.
         passes: over the images, at most.
         fooling_rate: stop after a pass with at least this mean over networks, 1 − δ; above 1 for all passes.
         attack: one image's attack; its box also says whether x + v is cut to [0, 1] when it is tested. By default ten
@@ -44,7 +45,7 @@ class UniversalPerturbation(UniversalAttack):
         self,
         schedule: Schedule | None = None,
         norm: Norm | NormName = "linf",
-        radius: float = 10 / 255,
+        radius: float | None = None,
         passes: int = 20,
         fooling_rate: float = 0.8,
         attack: DeepFool | None = None,

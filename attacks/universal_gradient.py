@@ -26,7 +26,8 @@ class UniversalGradient(UniversalAttack):
     Args:
         schedule: ``Single``, ``EveryNetwork`` (default) or ``Alternate``.
         norm: of the budget and of a step, ``linf`` or ``l2``, or an object.
-        radius: the budget ξ, in pixels scaled to [0, 1].
+        radius: the budget ξ, in pixels scaled to [0, 1]. None is 10/255 in ``linf``; in ``l2`` one has to be given, as
+            2000/255 for images of 224x224 in the paper, which is as much per pixel as 1.1 for 32x32.
         step: length of a step, in the same unit, half the radius by default; it falls evenly to zero over all passes,
             which should have twenty steps or more together.
         passes: over the images, at most.
@@ -42,7 +43,7 @@ class UniversalGradient(UniversalAttack):
         self,
         schedule: Schedule | None = None,
         norm: Norm | NormName = "linf",
-        radius: float = 10 / 255,
+        radius: float | None = None,
         step: float | None = None,
         passes: int = 20,
         fooling_rate: float = 2.0,
@@ -53,7 +54,7 @@ class UniversalGradient(UniversalAttack):
         seed: int | None = None,
     ) -> None:
         super().__init__(schedule, norm, radius, passes, fooling_rate, box or NoBox(), projection, batch_size, seed)
-        self.step, self.cap = radius / 2 if step is None else step, cap
+        self.step, self.cap = self.radius / 2 if step is None else step, cap
         check_above(self, 0, step=self.step, cap=cap)
 
     def begin(self, jury: Panel) -> "Climbing":

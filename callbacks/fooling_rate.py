@@ -21,7 +21,9 @@ class FoolingRate(Callback):
 
     Each attack moves the network's own predictions. Logged under ``test/<attack>/`` are the figures of
     ``metrics.FoolingRate``, and of ``metrics.AdversarialRadius`` for attacks that look for the smallest perturbation or
-    are tried at several budgets. The report shows tables, curves of success over the budget, and pictures.
+    are tried at several budgets. Those radii are in each attack's own norm, L∞ or L2 (L2 where it has no option
+    ``norm``), which the report names: only radii of one norm compare. The report shows tables, curves of success over
+    the budget, and pictures.
 
     Args:
         attacks: PGD in the L∞ ball of 8/255 with 10 steps by default.

@@ -12,14 +12,15 @@ from callbacks.figures import COLOURS, INK, LINE, blank_drawing
 from callbacks.predictions import class_names
 from callbacks.reporting.pictures import tile, to_bytes
 from callbacks.sections import Block, Card, Cell, Figure, Gallery, Section, Table, Text
-from callbacks.trials import Pictures, Trial, norm_of_attack
+from callbacks.trials import Pictures, Trial, norm_name
 from metrics import wilson_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 RATES = ["attack", "fooled", "95 % interval", "accuracy before", "under attack", "median L2", "median L∞"]
-COSTS = ["attack", "smallest budget, median", "never fooled", "forward passes", "backward passes", "seconds per image"]
+PRICE = ["forward passes", "backward passes", "seconds per image"]
+COSTS = ["attack", "smallest budget, median", "in the norm", "never fooled", *PRICE]
 
 Figures = Mapping[str, Mapping[str, float]]
 
@@ -63,18 +64,18 @@ def cost_row(trial: Trial, found: Mapping[str, float]) -> list[Cell]:
     """One attack's radius and passes."""
     images, forward, backward, seconds = trial.costs.tolist()
     images = images or nan
-    radius = [found.get("radius_median"), found.get("radius_never")]
+    norm = norm_name(trial.attack) if trial.has_radius else "–"
+    radius = [found.get("radius_median"), norm, found.get("radius_never")]
     return [trial.name, *radius, forward / images, backward / images, seconds / images]
 
 
 def draw_success(trials: Sequence[Trial], curves: Mapping[str, Tensor]) -> "dict[str, Drawing]":
     """A drawing for each norm, with the share of images that are fooled as the budget grows."""
     drawings = {}
-    for norm in sorted({type(norm_of_attack(trial.attack)).__name__ for trial in trials if trial.name in curves}):
+    known = [trial for trial in trials if trial.name in curves]
+    for norm in sorted({norm_name(trial.attack) for trial in known}):
         drawing, axes = blank_drawing(5.2, 2.8)
-        chosen = [
-            trial for trial in trials if trial.name in curves and type(norm_of_attack(trial.attack)).__name__ == norm
-        ]
+        chosen = [trial for trial in known if norm_name(trial.attack) == norm]
         for colour, trial in zip(COLOURS * len(chosen), chosen, strict=False):
             radii = curves[trial.name].sort().values
             found = radii[radii.isfinite()]
@@ -84,7 +85,7 @@ def draw_success(trials: Sequence[Trial], curves: Mapping[str, Tensor]) -> "dict
         axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.set_xlabel("budget", color=INK, fontsize=9)
         axes.legend(frameon=False, labelcolor=INK, fontsize=9)
-        drawings[norm.replace("Linf", "L∞")] = drawing
+        drawings[norm] = drawing
     return drawings
 
 

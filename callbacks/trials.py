@@ -7,7 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from attacks import Attack, KnownPerturbation
+from attacks import AtSize, Attack, KnownPerturbation
 from attacks.budgets import smallest_budgets
 from attacks.fixed_budget import FixedBudget
 from attacks.norms import L2, Norm
@@ -80,8 +80,8 @@ class Trial:
 
     @property
     def has_radius(self) -> bool:
-        """Whether the smallest budget is looked for."""
-        if isinstance(self.attack, KnownPerturbation):
+        """Whether the smallest budget is looked for, rather than given by the size of the attack's perturbations."""
+        if isinstance(self.attack, (AtSize, KnownPerturbation)):
             return False
         return bool(self.budgets) or not isinstance(self.attack, FixedBudget)
 
@@ -113,3 +113,8 @@ def norm_of_attack(attack: Attack) -> Norm:
     """What an attack keeps small; L2 where it does not say."""
     norm = getattr(attack, "norm", None)
     return norm if isinstance(norm, Norm) else L2()
+
+
+def norm_name(attack: Attack) -> str:
+    """An attack's norm as the report writes it: L2, L∞."""
+    return type(norm_of_attack(attack)).__name__.replace("Linf", "L∞")

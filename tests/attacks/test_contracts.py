@@ -19,6 +19,8 @@ from attacks import (
     GradientAttack,
     MaskBox,
     Singles,
+    UniversalGradient,
+    UniversalPerturbation,
 )
 from attacks.norms import L2, Linf
 from attacks.stops import OnSuccess
@@ -31,7 +33,8 @@ class Row(NamedTuple):
     name: id of the test.
     attack: settings that are quick on small images.
     norm: in which it measures; a fixed budget is ``attack.eps`` of it.
-    fooled: share of the trained network's digits that it fools at least, towards any class and towards a target.
+    fooled: share of the trained network's digits that it fools at least, towards any class and towards a target;
+        without a target in mind it reaches the latter by chance, less than half as often.
     """
 
     name: str
@@ -41,14 +44,14 @@ class Row(NamedTuple):
 
 
 FIXED = [
-    Row("fgsm", FGSM(0.25), Linf(), (0.6, 0.1)),
-    Row("gradient", GradientAttack(2.0), L2(), (0.6, 0.1)),
+    Row("fgsm", FGSM(0.25), Linf(), (0.6, 0.5)),
+    Row("gradient", GradientAttack(2.0), L2(), (0.6, 0.6)),
     Row("igsm", IGSM(0.25, step=0.05, steps=10), Linf(), (0.95, 0.8)),
     Row("pgd_linf", PGD("linf", 0.25, steps=10), Linf(), (0.95, 0.8)),
     Row("pgd_linf_stop", PGD("linf", 0.25, steps=10, stop="success"), Linf(), (0.95, 0.8)),
     Row("pgd_l2", PGD("l2", 2.0, steps=10), L2(), (0.95, 0.9)),
-    Row("pgd_l2_restarts", PGD("l2", 1.0, steps=5, restarts=3, stop="success"), L2(), (0.7, 0.3)),
-    Row("pgd_restarts_never", PGD("linf", 0.1, steps=5, restarts=3), Linf(), (0.3, 0.05)),
+    Row("pgd_l2_restarts", PGD("l2", 1.0, steps=5, restarts=3, stop="success"), L2(), (0.7, 0.5)),
+    Row("pgd_restarts_never", PGD("linf", 0.2, steps=5, restarts=3), Linf(), (0.9, 0.5)),
 ]
 MINIMUM = [
     Row("deepfool_l2", DeepFool(), L2(), (0.99, 0.95)),
@@ -61,7 +64,7 @@ MINIMUM = [
 ]
 SIZED = [
     Row("pgd_at_size", AtSize(PGD("linf", 0.25, steps=10, stop="success"), 0.2), L2(), (0.95, 0.7)),
-    Row("deepfool_at_size", AtSize(DeepFool(candidates=4), 0.2), L2(), (0.9, 0.5)),
+    Row("deepfool_at_size", AtSize(DeepFool(candidates=4), 0.2), L2(), (0.9, 0.8)),
 ]
 ROWS = FIXED + MINIMUM + SIZED
 
@@ -98,6 +101,8 @@ def test_it_reaches_targets(row, network, correct):
     hit = predictions(network, result.images) == targets
     assert torch.equal(result.success, hit)
     assert hit.float().mean() >= row.fooled[1]
+    by_chance = predictions(network, row.attack(network, images, labels).images) == targets
+    assert by_chance.float().mean() < row.fooled[1] / 2
 
 
 @table(ROWS)
@@ -127,7 +132,7 @@ def test_the_budget_holds_and_a_budget_of_zero_changes_nothing(row, network, cor
     assert not nothing.success.any()
 
 
-@table(MINIMUM)
+@table([*MINIMUM, SIZED[1]])  # AtSize keeps what DeepFool left as it was
 def test_an_image_that_cannot_be_fooled_comes_back(row, unfoolable):
     images = torch.rand(5, 3, 4, 4)
     result = row.attack(unfoolable, images)
@@ -136,7 +141,7 @@ def test_an_image_that_cannot_be_fooled_comes_back(row, unfoolable):
     assert not result.already.any()
 
 
-@table(FIXED)
+@table(FIXED + SIZED)
 def test_nobody_claims_to_have_fooled_an_unfoolable_model(row, unfoolable):
     images = torch.rand(5, 3, 4, 4)
     result = row.attack(unfoolable, images)
@@ -265,19 +270,24 @@ def state(network):
     }
 
 
-@table(ROWS)
-def test_nothing_is_left_behind(row, network, correct):
+def unusual(network):
+    """In train mode but for a part, with a frozen weight and a gradient that is left from training."""
     network.train()
     network.layers[1].eval()
     network.layers[0].weight.requires_grad_(False)
     network.layers[8].bias.grad = torch.ones(10)
-    before = state(network)
+    return network
+
+
+@table(ROWS)
+def test_nothing_is_left_behind(row, network, correct):
+    before = state(unusual(network))
     row.attack(network, correct[0][:6], correct[1][:6])
     torch.testing.assert_close(state(network), before, rtol=0, atol=0)
 
 
 class BreaksDown(nn.Module):
-    """Fails at its third pass, with random numbers drawn before."""
+    """Fails after so many healthy passes, with random numbers drawn before."""
 
     def __init__(self, network, healthy=2):
         super().__init__()
@@ -294,10 +304,22 @@ class BreaksDown(nn.Module):
 
 @table(ROWS)
 def test_nothing_is_left_behind_after_an_error(row, network, correct):
-    model = BreaksDown(network.train(), healthy=1)
+    model = BreaksDown(unusual(network), healthy=1)
     before = state(model)
     with pytest.raises(RuntimeError, match="on purpose"):
         row.attack(model, correct[0][:6], correct[1][:6])
+    torch.testing.assert_close(state(model), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "craft", [UniversalPerturbation(passes=1), UniversalGradient(passes=1)], ids=["moves", "gradient"]
+)
+@pytest.mark.parametrize("healthy", [1, 2])  # the first pass is that of the clean images
+def test_nothing_is_left_behind_after_an_error_in_a_craft(craft, healthy, network, correct):
+    model = BreaksDown(unusual(network), healthy)
+    before = state(model)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        craft([model], correct[0][:6])
     torch.testing.assert_close(state(model), before, rtol=0, atol=0)
 
 

@@ -10,6 +10,7 @@ from attacks.norms import L2, Linf
 from attacks.projections import PrintedFormula
 from attacks.schedules import Alternate, EveryNetwork, Single
 from attacks.universal import UniversalPerturbation, Walking
+from attacks.universal_gradient import UniversalGradient
 
 RADIUS = 0.15
 
@@ -154,3 +155,13 @@ def test_refusals(pair, images):
         UniversalPerturbation()(pair, 255 * images)
     with pytest.raises(ValueError, match="micro_batch=0"):
         UniversalPerturbation(micro_batch=0)
+
+
+@pytest.mark.parametrize("way", [UniversalPerturbation, UniversalGradient])
+def test_only_linf_has_a_radius_of_its_own(way):
+    assert way().radius == way(norm=Linf()).radius == 10 / 255
+    assert way(norm="l2", radius=1.1).radius == 1.1
+    words = rf"{way.__name__}: radius=None .* norm=L2: give a radius .* 7\.8 .* 1\.1"
+    for norm in ("l2", L2()):
+        with pytest.raises(ValueError, match=words):
+            way(norm=norm)

@@ -88,6 +88,11 @@ def test_nothing_to_climb_leaves_zero(zero_gradient):
     assert not result.fooling_rates.any()
 
 
+def test_a_step_is_half_the_radius():
+    assert UniversalGradient().step == 5 / 255
+    assert UniversalGradient(norm="l2", radius=1.1).step == 0.55
+
+
 @pytest.mark.parametrize("option", ["step", "cap", "radius"])
 def test_refuses_impossible_options(option):
     with pytest.raises(ValueError, match=f"UniversalGradient: {option}=0 must be above 0"):

@@ -7,10 +7,10 @@ import torch
 from lightning import Trainer, seed_everything
 from torch import nn
 
-from attacks import FGSM, PGD, DeepFool
+from attacks import FGSM, PGD, AtSize, CarliniWagner, DeepFool
 from attacks.budgets import smallest_budgets
 from callbacks import FoolingRate, Report
-from callbacks.fooling_sections import amplification, amplified, draw_success, gallery
+from callbacks.fooling_sections import COSTS, amplification, amplified, cost_row, draw_success, gallery
 from callbacks.naming import names_of
 from callbacks.trials import Pictures, Trial
 from datamodules import Digits
@@ -83,6 +83,30 @@ def test_the_report_shows_rates_curves_and_pictures(model, test, folder):
     assert page.count("clean and adversarial images, and their amplified difference") == 3
     assert "at most this L∞ norm" in page
     assert "at most this L2 norm" in page
+
+
+def test_a_fixed_size_is_no_smallest_budget(model, test):
+    found = test(model, FoolingRate([AtSize(DeepFool(steps=20), 0.05), DeepFool(steps=20)], images=50, budgets=[0.05]))
+    assert "test/atsize/fooling_rate" in found
+    assert not any(name.startswith("test/atsize/radius") for name in found)
+    assert "test/deepfool/radius_median" in found
+
+
+@pytest.mark.parametrize(
+    ("attack", "budgets", "norm"),
+    [
+        (PGD(), [0.1], "L∞"),
+        (PGD("l2", eps=1.0), [0.1], "L2"),
+        (DeepFool("linf"), [], "L∞"),
+        (CarliniWagner(), [], "L2"),
+        (PGD(), [], "–"),
+        (AtSize(PGD()), [0.1], "–"),
+    ],
+)
+def test_the_norm_of_the_smallest_budget_is_named(attack, budgets, norm):
+    row = cost_row(Trial("x", attack, budgets), {"radius_median": 0.1, "radius_never": 0.0})
+    assert row[COSTS.index("in the norm")] == norm
+    assert len(row) == len(COSTS)
 
 
 def test_the_first_images_alone_are_attacked(model, test):
