@@ -4,9 +4,11 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from attacks import PGD
 from attacks.fixed_budget import FixedBudget
+from attacks.stops import Never
 from callbacks.hardening import Hardening, put_images
 
 
@@ -20,7 +22,8 @@ class AdversarialTraining(Hardening):
 
     Args:
         attack: with a fixed budget; PGD in the L∞ ball of 8/255 with 7 steps of 2/255 by default. One step of 1.25 eps
-            is the fast training of Wong et al. 2020, arXiv 2001.03994.
+            is the fast training of Wong et al. 2020, arXiv 2001.03994. One that does not say ``stop: never`` earns a
+            warning.
         clean_fraction: share of each batch that stays as it is, from 0 to below 1.
         warmup_epochs: over so many epochs the budget grows in equal parts to its full size.
     """
@@ -37,11 +40,21 @@ class AdversarialTraining(Hardening):
         self.clean_fraction, self.warmup_epochs = clean_fraction, warmup_epochs
         self.seed = 0
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and not isinstance(self.attack.stop, Never):
+            rank_zero_warn(
+                f"AdversarialTraining: {type(self.attack).__name__} may leave an image before its last step "
+                f"(stop={self.attack.stop}), which makes training milder: `stop: never` gives the usual adversarial "
+                "training"
+            )
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.seed:  # else the run is resumed
             self.seed = int(trainer.strategy.broadcast(torch.initial_seed() % 2**31)) + 1
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         images, labels = batch[0], batch[1]
         count = len(images) - round(self.clean_fraction * len(images))  # the order of a batch is random already
         generator = torch.Generator().manual_seed(self._key(trainer, batch_idx))

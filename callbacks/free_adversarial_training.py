@@ -33,6 +33,7 @@ class FreeAdversarialTraining(Hardening):
         self.delta = torch.zeros(0)  # (N, C, H, W)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         if batch_idx % self.replays == 0 or not self.kept:
             self.kept = [batch[0], batch[1]]
         images, labels = (part.to(batch[0].device) for part in self.kept)

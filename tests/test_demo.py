@@ -29,3 +29,4 @@ def test_the_demos_classifier_recognises_digits():
     titles = ("Results", "Curves", "RePr", "Confusion matrix", "Fooling rates", "Corruption errors", "Defences")
     for title in (*titles, "Sample predictions", "Configuration"):
         assert f">{title}" in page
+    assert "deepfool: clean and adversarial images, and their amplified difference." in page

@@ -5,13 +5,13 @@ import torch
 from lightning import Callback, Trainer, seed_everything
 from torch import nn
 
-from attacks import PGD
+from attacks import IGSM, PGD
 from callbacks import AdversarialTraining, FreeAdversarialTraining
 from callbacks.hardening import put_images
 from datamodules import Digits
 from lightning_modules import Classifier
 from networks import VanillaConvNet
-from tests.callbacks.pruning_runs import STEPS, assert_same_end, fit
+from tests.callbacks.pruning_runs import STEPS, TwoLayers, assert_same_end, fit
 from tests.lightning_modules.test_resume import Crash
 
 TWO = {"devices": 2, "strategy": "ddp_fork"}
@@ -35,12 +35,18 @@ def seen(folder, *callbacks, **options):
     return watch
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}], ids=str)
+def end(folder):
+    """What a training left on disk, where its ranks are gone."""
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    return content["state_dict"], content["optimizer_states"], content["classifier"]["random_state"]
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}, TWO], ids=str)
 def test_a_budget_of_zero_is_plain_training(options, tmp_path):
-    attack = PGD(eps=0.0, step=0.0, steps=2)
-    plain = fit(tmp_path / "plain", **options)
-    hardened = fit(tmp_path / "hardened", AdversarialTraining(attack), **options)
-    assert_same_end(plain, hardened)  # statistics, gradients and the random states of dropout are untouched
+    fit(tmp_path / "plain", **options)
+    fit(tmp_path / "hardened", AdversarialTraining(PGD(eps=0.0, step=0.0, steps=2)), **options)
+    # Statistics, gradients and the random states of dropout are untouched.
+    torch.testing.assert_close(end(tmp_path / "hardened"), end(tmp_path / "plain"), rtol=0, atol=0)
 
 
 def test_images_are_what_the_attack_makes_of_them(tmp_path):
@@ -185,6 +191,49 @@ def robust_accuracy(callback, epochs=5, eps=0.08, seed=0):
 def test_refuses_impossible_options(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+class Unchecked(PGD):
+    """Takes any values, as attacks in training do on a GPU."""
+
+    def perturb(self, model, images, labels=None, *, targets=None, generator=None):
+        return images
+
+
+class Levels(Digits):
+    """Pixels from 0 to 255."""
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return [255 * batch[0], batch[1]]
+
+
+@pytest.mark.parametrize("kind", [lambda: AdversarialTraining(Unchecked(**SMALL)), KINDS[1]], ids=["PGD", "free"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (lambda: {"data": Levels(batch_size=100)}, "images hold pixels from 0 to 255: .* leave normalisation"),
+        (lambda: {"network": nn.Sequential(TwoLayers(), nn.Linear(10, 9))}, "from 0 to 9, but the model has 9 classes"),
+    ],
+    ids=["pixels", "labels"],
+)
+def test_the_first_batch_is_refused_in_words_on_any_device(kind, options, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        fit(tmp_path, kind(), **options())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["PGD", "free"])
+def test_one_batch_of_each_fit_is_checked(kind, tmp_path, monkeypatch):
+    checked, callback = [], kind()
+    monkeypatch.setattr("callbacks.hardening.check_pixels", checked.append)
+    for count in (1, 2):
+        fit(tmp_path / str(count), callback, max_epochs=1)
+        assert len(checked) == count
+
+
+def test_an_attack_that_may_stop_early_earns_one_warning(tmp_path):
+    with pytest.warns(UserWarning, match=r"IGSM may leave .*stop=OnSuccess.*`stop: never` gives the usual") as told:
+        fit(tmp_path, AdversarialTraining(IGSM(0.1, steps=2)), max_epochs=2)
+    assert sum("AdversarialTraining" in str(one.message) for one in told) == 1
 
 
 def test_refuses_to_attack_twice(tmp_path):
