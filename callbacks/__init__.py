@@ -1,6 +1,7 @@
 """Techniques and reports, plugged into training and testing."""
 
 from callbacks.adversarial_training import AdversarialTraining
+from callbacks.baseline_network import BaselineNetwork
 from callbacks.born_again import BornAgain
 from callbacks.channels_last import ChannelsLast
 from callbacks.corruption_baselines import AlexNet, Baseline, EarlierRun
@@ -40,6 +41,7 @@ __all__ = [
     "AdversarialTraining",
     "AlexNet",
     "Baseline",
+    "BaselineNetwork",
     "Block",
     "BornAgain",
     "Card",

@@ -2,8 +2,8 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -34,8 +34,9 @@ class Trial:
         severities: of each.
         images: how many, on all ranks together.
         data: fingerprint of the clean images, their labels and their order.
-        recipe: fingerprint of severity parameters, seed and frost pictures, or of the stored files.
+        recipe: fingerprint of severity parameters, seed and frost pictures; 0 for stored files.
         imagenet: whether the severities are those of ImageNet-C.
+        files: fingerprint of each corruption's stored file, by name; none for computed corruptions.
     """
 
     corruptions: Sequence[str]
@@ -44,6 +45,13 @@ class Trial:
     data: int
     recipe: int
     imagenet: bool = False
+    files: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def fingerprints(self) -> dict[str, int]:
+        """What must be the same in another run, as far as that has it, by the name of its figure."""
+        files = {f"{name}/file": number for name, number in self.files.items()}
+        return {"images": self.images, "data": self.data, "recipe": self.recipe} | files
 
 
 class Baseline(ABC):
@@ -69,12 +77,11 @@ class EarlierRun(Baseline):
 
     def errors(self, trial: Trial) -> Errors:
         figures = self.read()
-        for name, value in {"images": trial.images, "data": trial.data, "recipe": trial.recipe}.items():
-            theirs = figures[f"{PREFIX}/{name}"]
+        for name, value in trial.fingerprints.items():
+            theirs = figures.get(f"{PREFIX}/{name}", value)  # a corruption that it lacks is named below
             if theirs != value:
-                raise ValueError(
-                    f"CorruptionError: baseline={self.path} {DIFFERENCES[name]} ({theirs:.0f}, not {value})"
-                )
+                difference = DIFFERENCES.get(name, DIFFERENCES["recipe"])
+                raise ValueError(f"CorruptionError: baseline={self.path} {difference} ({theirs:.0f}, not {value})")
         keys = [[f"{PREFIX}/{name}/{level}" for level in trial.severities] for name in trial.corruptions]
         missing = [key for row in keys for key in row if figures.get(key) is None]
         if missing:
@@ -119,7 +126,7 @@ class AlexNet(Baseline):
     """
 
     def __repr__(self) -> str:
-        return "AlexNet's published errors"
+        return "AlexNet's published errors (its images were other draws of these corruptions)"
 
     def errors(self, trial: Trial) -> Errors:
         strange = set(trial.corruptions) - ALEXNET.keys()
@@ -127,7 +134,8 @@ class AlexNet(Baseline):
             raise ValueError(
                 "CorruptionError: baseline=AlexNet is published for the 15 common corruptions of all 50,000 ImageNet "
                 f"validation images at severities 1 to 5, but this test has {trial.images} images: give another run, "
-                "or set scale=ImageNetSeverities, images=0 and all severities on ImageNet"
+                "or leave out stored, whose images may be any, and set scale=ImageNetSeverities, images=0 and all "
+                "severities on ImageNet"
             )
         means = torch.tensor([ALEXNET[name] for name in trial.corruptions], dtype=torch.float64)
         return Errors(torch.tensor(0.43478, dtype=torch.float64), means.unsqueeze(1).expand(-1, 5))

@@ -8,8 +8,9 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
+from callbacks.baseline_network import BaselineNetwork, counted_errors
 from callbacks.chosen_images import ChosenImages
 from callbacks.corruption_baselines import PREFIX, Baseline, EarlierRun, Errors, Trial
 from callbacks.corruption_fingerprints import MODULUS, computed_recipe, fingerprint, placed_batches, stored_recipe
@@ -44,7 +45,8 @@ class CorruptionError(Callback):
         corruptions: by name; the 15 common ones by default.
         severities: from 1 (mild) to 5 (strong).
         scale: the benchmark whose parameters are meant: CIFAR's by default; ImageNetSeverities for 224 pixels.
-        baseline: another run (its folder or metrics.json) that was tested like this one, or AlexNet for ImageNet.
+        baseline: another run (its folder or metrics.json) that was tested like this one; a checkpoint, or
+            BaselineNetwork, for a network that is tested beside this one; or AlexNet for ImageNet.
         images: so many test images are taken, drawn once and for all; 0 takes all.
         seed: of noise and other random draws.
         frost: folder of frost pictures; computed ice by default.
@@ -76,7 +78,7 @@ class CorruptionError(Callback):
         self.pictures = PictureFolder(Path(frost).expanduser()) if frost else IceTexture()
         self.stored = Path(stored).expanduser() if stored else None
         self.computed = [[corruption(n, s, self.scale, self.pictures) for s in self.severities] for n in self.names]
-        self.baseline = EarlierRun(baseline) if isinstance(baseline, str) else baseline
+        self.baseline = baseline_of(baseline) if isinstance(baseline, str) else baseline
         self.images, self.seed = images, seed
         self.grid: Sequence[Sequence[Corruption]] = self.computed
         self.metric: ErrorCounts | None = None
@@ -96,6 +98,8 @@ class CorruptionError(Callback):
             self.grid = [[StoredCorruption(folder, n, s) for s in self.severities] for n in self.names]
         if isinstance(self.baseline, EarlierRun):
             self.baseline.read()
+        for other in self.beside:
+            other.put_beside(trainer, self.names, self.severities)
         self.metric = ErrorCounts(len(self.names), len(self.severities)).to(trainer.strategy.root_device)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,10 +116,11 @@ class CorruptionError(Callback):
                 check_stored_labels(expected, labels.cpu(), indices, self.stored)
                 sums += torch.stack([torch.tensor(len(labels)), fingerprint(images, labels, indices).cpu()]).to(sums)
         count, data = trainer.strategy.reduce(sums, reduce_op="sum").tolist()
-        self.trial = Trial(
-            self.names, self.severities, count, data % MODULUS, self._recipe(), type(self.scale) is ImageNetSeverities
-        )
-        self.theirs = self.baseline.errors(self.trial) if self.baseline else None
+        files = stored_recipe(self.stored, self.names) if self.stored else {}
+        recipe = 0 if self.stored else computed_recipe(self.scale, self.pictures, self.seed)
+        imagenet = type(self.scale) is ImageNetSeverities
+        self.trial = Trial(self.names, self.severities, count, data % MODULUS, recipe, imagenet, files)
+        self.theirs = self.baseline.errors(self.trial) if self.baseline and not self.beside else None
 
     def on_test_batch_end(
         self,
@@ -135,21 +140,24 @@ class CorruptionError(Callback):
         images, labels = batch[0][chosen], batch[1][chosen]
         if self.strip is None:
             self._show_first(images[:1], indices[:1])
+        networks = [pl_module, *(other.network for other in self.beside)]
         with trainer.precision_plugin.forward_context():
-            known = isinstance(outputs, Mapping) and "scores" in outputs
-            clean = (outputs["scores"][chosen] if known else pl_module(images)).argmax(1)
+            clean = self._guess_clean(pl_module, batch[0], outputs)[:, chosen]
             corrupted = [
-                torch.stack([pl_module(each.apply(images, indices, self.seed)).argmax(1) for each in row])
+                torch.stack([guesses(networks, each.apply(images, indices, self.seed)) for each in row])
                 for row in self.grid
             ]
-        self.metric.update(clean, torch.stack(corrupted), labels)
+        counts = [self.metric, *(other.counts for other in self.beside)]
+        for metric, plain, changed in zip(counts, clean, torch.stack(corrupted).unbind(2), strict=True):
+            metric.update(plain, changed, labels)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.metric is None or self.trial is None:
             return
-        found = {name: value.cpu() for name, value in self.metric.compute().items()}
-        table = found["errors"].view(len(self.names), len(self.severities))  # torchmetrics makes numbers of single ones
-        self.comparison = Comparison(self.trial, Errors(found["clean"], table), self.theirs, repr(self.baseline))
+        for other in self.beside:
+            self.theirs = other.errors(self.trial)
+        ours = counted_errors(self.metric, self.trial)
+        self.comparison = Comparison(self.trial, ours, self.theirs, repr(self.baseline))
         if self.comparison.undefined:
             rank_zero_warn(f"CorruptionError: {self.comparison.undefined}")
         for name, value in self.comparison.figures().items():
@@ -164,18 +172,40 @@ class CorruptionError(Callback):
                 pixels = to_pixels(draw_errors(self.comparison))
                 logger.experiment.add_image("test/corruption", pixels, trainer.global_step, dataformats="HWC")
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for other in self.beside:
+            other.leave()
+
+    @property
+    def beside(self) -> list[BaselineNetwork]:
+        """The baseline, where it is a network that is tested beside this one."""
+        return [self.baseline] if isinstance(self.baseline, BaselineNetwork) else []
+
     def report_sections(self, trainer: Trainer, pl_module: LightningModule) -> list[Section]:
         """The errors of a test and what the corruptions look like."""
         return [corruption_section(self.comparison, self.strip)] if self.comparison else []
 
-    def _recipe(self) -> int:
-        if self.stored is not None:
-            return stored_recipe(self.stored, self.names)
-        return computed_recipe(self.scale, self.pictures, self.seed)
+    def _guess_clean(self, pl_module: LightningModule, images: Tensor, outputs: Any) -> Tensor:
+        """The class of each image (N, C, H, W) for the network, and for a baseline beside it, (networks, N)."""
+        known = isinstance(outputs, Mapping) and "scores" in outputs
+        scores = outputs["scores"] if known else pl_module(images)
+        # The whole batch for all, since sums may differ in the last digits in a smaller one.
+        others = [other.scores(images, scores.shape[1]) for other in self.beside]
+        return torch.stack([each.argmax(1) for each in (scores, *others)])
 
     def _show_first(self, image: Tensor, index: Tensor) -> None:
         middle = len(self.severities) // 2
         self.strip = torch.cat([image, *(row[middle].apply(image, index, self.seed) for row in self.grid)]).cpu()
+
+
+def baseline_of(path: str) -> Baseline:
+    """What a path stands for: a checkpoint, or a run."""
+    return BaselineNetwork(path) if Path(path).suffix == ".ckpt" else EarlierRun(path)
+
+
+def guesses(networks: Sequence[nn.Module], images: Tensor) -> Tensor:
+    """The class of each image (N, C, H, W) for each network, (networks, N)."""
+    return torch.stack([network(images).argmax(1) for network in networks])
 
 
 def check_stored_labels(expected: Tensor | None, labels: Tensor, indices: Tensor, folder: Path | None) -> None:

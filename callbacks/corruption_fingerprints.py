@@ -47,13 +47,13 @@ def computed_recipe(scale: Severities, pictures: Pictures, seed: int) -> int:
     return digest(repr((levels, type(pictures).__name__, seed)).encode(), *content)
 
 
-def stored_recipe(folder: Path, names: Sequence[str]) -> int:
-    """A number for the stored files of these corruptions, whatever their folder."""
-    sums = []
-    for name in sorted(names):
+def stored_recipe(folder: Path, names: Sequence[str]) -> dict[str, int]:
+    """A number for the stored file of each of these corruptions, whatever its folder."""
+    numbers = {}
+    for name in names:
         with (folder / f"{name}.npy").open("rb") as file:
-            sums.append(hashlib.file_digest(file, "sha256").digest())
-    return digest(*sums)
+            numbers[name] = digest(hashlib.file_digest(file, "sha256").digest())
+    return numbers
 
 
 def digest(*parts: bytes) -> int:

@@ -59,7 +59,7 @@ class Comparison:
     def figures(self) -> dict[str, float]:
         """What is logged: all error rates, their mean, MCE and relative MCE in percent, and what was classified."""
         trial = self.trial
-        found = {"images": trial.images, "data": trial.data, "recipe": trial.recipe, "clean": float(self.errors.clean)}
+        found = {**trial.fingerprints, "clean": float(self.errors.clean)}
         for name, row in zip(trial.corruptions, self.errors.corrupted.tolist(), strict=True):
             found |= {f"{name}/{severity}": rate for severity, rate in zip(trial.severities, row, strict=True)}
         found["mean_error"] = float(self.errors.corrupted.mean())

@@ -9,10 +9,17 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
+from callbacks.earlier_networks import Role, load_network
 from callbacks.other_networks import frozen_beside
 from callbacks.remembered_scores import RememberedScores
-from callbacks.teachers import load_teacher
 from callbacks.teaching import Teaching
+from pruning.undisturbed import undisturbed
+
+TEACHER = Role(
+    "teacher",
+    instead="give the option network instead of teacher, with this file as its weights",
+    of_embeddings="choose a teacher that was trained with cross-entropy",
+)
 
 
 class Distillation(Teaching):
@@ -50,35 +57,53 @@ class Distillation(Teaching):
                 "checkpoint as teacher, or a network with its own weights"
             )
         self.checkpoint, self.network, self.remember = teacher, network, remember
+        self._begun = False  # the first batch of this fit
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if stage != "fit":
             return
+        self._begun = False
         teacher = self._load()
         count = sum(parameter.numel() for parameter in teacher.parameters())
         source = self.checkpoint or "the option network"
         rank_zero_info(f"Distillation: the teacher is the {type(teacher).__name__} with {count:,} weights of {source}")
         self.teacher = frozen_beside(trainer, teacher)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        if self.remember and self.teacher is not None:
-            with trainer.precision_plugin.forward_context():
-                self.teacher = RememberedScores(self.teacher, plain_images(trainer))
-
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if not self._begun:
+            self._begin(trainer, pl_module, batch[0][:1])
+            self._begun = True
         if batch_idx == 0 and isinstance(self.teacher, RememberedScores) and not self.teacher.knows(batch[0]).any():
             rank_zero_warn(
                 "Distillation: remember=true saves nothing, as no image of this batch is a training image as it is "
                 "stored: switch augmentations off, or remember"
             )
 
+    def _begin(self, trainer: Trainer, pl_module: LightningModule, image: Tensor) -> None:
+        """Compare the classes by one image (1, C, H, W); after that, score all of them if they are to be remembered."""
+        assert self.teacher is not None
+        with trainer.precision_plugin.forward_context(), torch.random.fork_rng(devices=[]):
+            check_same_classes(self.teacher, pl_module, image)
+            if self.remember:
+                self.teacher = RememberedScores(self.teacher, plain_images(trainer))
+
     def _load(self) -> nn.Module:
         if self.network is None:
-            return load_teacher(Path(self.checkpoint or "").expanduser())
+            return load_network(Path(self.checkpoint or "").expanduser(), TEACHER)
         with torch.random.fork_rng(devices=[]):
             return self.network()
+
+
+def check_same_classes(teacher: nn.Module, pl_module: LightningModule, image: Tensor) -> None:
+    """Refuse a teacher that scores an image (1, C, H, W) in more or fewer classes than the student."""
+    with torch.no_grad(), undisturbed(pl_module):
+        taught, learned = (scorer(image).shape[1] for scorer in (teacher, pl_module))
+    if taught != learned:
+        raise ValueError(
+            f"Distillation: the teacher scores {taught} classes and the student {learned}: choose a teacher that was "
+            "trained on the same classes"
+        )
 
 
 def plain_images(trainer: Trainer) -> Iterator[Tensor]:

@@ -142,6 +142,24 @@ def test_stored_images_are_read(model, test, tmp_path):
         test(model, CorruptionError(**FEW, stored=str(tmp_path / "c")))
 
 
+def test_a_part_of_the_stored_files_stands_beside_all(model, test, folder, tmp_path):
+    images, labels = all_digits()
+    write_corrupted(tmp_path / "c", (images * 255).round().byte(), labels, names=NAMES)
+    stored = {"stored": str(tmp_path / "c"), "severities": [1, 5]}
+    both = test(model, CorruptionError(NAMES, **stored))
+    (tmp_path / "baseline.json").write_text((folder / "metrics.json").read_text())
+    beside = {"baseline": str(tmp_path / "baseline.json")}
+    part = test(model, CorruptionError(NAMES[1:], **stored, **beside))
+    assert part["mce"] == 100
+    assert part["contrast/file"] == both["contrast/file"] != both["gaussian_noise/file"]
+    with pytest.raises(ValueError, match="corrupted otherwise"):
+        test(model, CorruptionError(NAMES[1:], [1, 5], **beside))
+    other = np.load(tmp_path / "c" / "contrast.npy")
+    np.save(tmp_path / "c" / "contrast.npy", other ^ 1)
+    with pytest.raises(ValueError, match="corrupted otherwise"):
+        test(model, CorruptionError(NAMES[1:], **stored, **beside))
+
+
 def test_fingerprints_add_up_and_notice_everything():
     images, labels = torch.rand(6, 1, 4, 4), torch.arange(6)
     places = torch.arange(6) + 10
@@ -160,12 +178,20 @@ def test_alexnet_stands_for_imagenet_alone():
     theirs = AlexNet().errors(trial)
     assert list(ALEXNET) == list(COMMON)
     assert theirs.corrupted.shape == (15, 5)
-    itself = Comparison(trial, theirs, theirs, repr(AlexNet())).figures()
-    assert itself["mce"] == pytest.approx(100)
-    assert itself["relative_mce"] == pytest.approx(100)
+    itself = Comparison(trial, theirs, theirs, repr(AlexNet()))
+    assert itself.figures()["mce"] == pytest.approx(100)
+    assert itself.figures()["relative_mce"] == pytest.approx(100)
+    assert "its images were other draws of these corruptions" in corruption_section(itself, None).blocks[0].text
     for change in ({"imagenet": False}, {"images": 1000}, {"severities": [1, 2]}, {"corruptions": ["spatter"]}):
         with pytest.raises(ValueError, match="baseline=AlexNet is published for"):
             AlexNet().errors(Trial(**vars(trial) | change))
+
+
+def test_stored_images_beside_alexnet_are_refused_with_a_remedy(model, test, tmp_path):
+    images, labels = all_digits()
+    write_corrupted(tmp_path / "c", (images * 255).round().byte(), labels, names=NAMES)
+    with pytest.raises(ValueError, match="leave out stored, whose images may be any, and set scale=ImageNetSeverities"):
+        test(model, CorruptionError(**FEW, stored=str(tmp_path / "c"), baseline=AlexNet()))
 
 
 def test_what_allows_no_ratio_is_said():

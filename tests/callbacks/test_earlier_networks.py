@@ -1,4 +1,4 @@
-"""Teachers come from run folders as the command line leaves them."""
+"""Earlier networks come from run folders as the command line leaves them."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from callbacks.teachers import load_teacher
+from callbacks.distillation import TEACHER
+from callbacks.earlier_networks import load_network
 from lightning_modules import Classifier
 from main import main
 from networks import VanillaConvNet
@@ -46,7 +47,7 @@ def test_a_teacher_is_the_network_of_its_run(run):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    teacher = load_teacher(BEST)
+    teacher = load_network(BEST, TEACHER)
     assert torch.equal(torch.rand(1), expected), "building the teacher used up random numbers"
     assert isinstance(teacher, VanillaConvNet)
     network = VanillaConvNet(depth=5, width=8, global_pool=True)
@@ -58,12 +59,12 @@ def test_a_teacher_is_the_network_of_its_run(run):
 
 def test_weights_that_the_run_started_from_are_not_needed(run):
     edit(model__init_args__network__init_args__weights="gone.pt")
-    assert load_teacher(BEST).state_dict().keys()
+    assert load_network(BEST, TEACHER).state_dict().keys()
 
 
 def test_a_missing_file_is_refused():
     with pytest.raises(FileNotFoundError, match="there is no teacher .*best.ckpt: train one first.*--name teacher"):
-        load_teacher(BEST)
+        load_network(BEST, TEACHER)
 
 
 def test_a_file_without_its_run_is_refused(run):
@@ -71,7 +72,7 @@ def test_a_file_without_its_run_is_refused(run):
     alone.parent.mkdir()
     alone.write_bytes(BEST.read_bytes())
     with pytest.raises(FileNotFoundError, match="there is no config.yaml, which would say .* give the option network"):
-        load_teacher(alone)
+        load_network(alone, TEACHER)
 
 
 @pytest.mark.parametrize(
@@ -98,5 +99,5 @@ def test_a_file_without_its_run_is_refused(run):
 def test_what_does_not_fit_is_refused_in_one_sentence(run, changes, sentence):
     edit(**changes)
     with pytest.raises(ValueError, match=sentence) as caught:
-        load_teacher(BEST)
+        load_network(BEST, TEACHER)
     assert "\n" not in str(caught.value)
