@@ -26,7 +26,8 @@ class EmbeddingPlot(Callback):
     dimensions are projected on the two principal axes of the last ones. With several ranks, those of the first rank.
 
     Args:
-        frames: at so many epochs, spread evenly from the first to the last.
+        frames: at so many epochs, spread evenly from the first to the last that ends in a validation. A training that
+            is stopped early has those that it came to.
         images: so many validation images, the first ones.
     """
 
@@ -36,21 +37,22 @@ class EmbeddingPlot(Callback):
                 raise ValueError(f"EmbeddingPlot: {name}={value} must be at least 1")
         self.count, self.images = frames, images
         self.frames: dict[int, Frame] = {}  # by epoch
-        self.outputs: list[Tensor] = []
+        self.outputs: list[Tensor] = []  # of this validation, or none
         self.labels: list[Tensor] = []
-        self.thumbnails: list[Tensor] = []
+        self.pictures: list[Tensor] = []
         self.wanted = 0  # images in this validation
+        self.last_pictures: Tensor | None = None  # of the last frame, and in no checkpoint
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        self.frames = {}
+        self.frames, self.last_pictures = {}, None
         if (trainer.max_epochs or 0) < 1:
             raise ValueError("EmbeddingPlot spreads its pictures over the epochs: set trainer.max_epochs")
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         due = trainer.is_global_zero and is_due(trainer, self.count, len(self.frames))
-        self.outputs, self.labels, self.thumbnails = [], [], []
+        self.outputs, self.labels, self.pictures = [], [], []
         self.wanted = self.images if due else 0
 
     def on_validation_batch_end(
@@ -67,7 +69,7 @@ class EmbeddingPlot(Callback):
         found = embed(pl_module, outputs_of_step(outputs, self)[: self.wanted])
         self.outputs.append(found.cpu())
         self.labels.append(batch[1][: self.wanted].cpu())
-        self.thumbnails.append(thumbnails(batch[0][: self.wanted]))
+        self.pictures.append(thumbnails(batch[0][: self.wanted]))
         self.wanted -= len(found)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -75,20 +77,21 @@ class EmbeddingPlot(Callback):
             return
         epoch = trainer.current_epoch
         self.frames[epoch] = torch.cat(self.outputs), torch.cat(self.labels)
+        self.last_pictures = torch.cat(self.pictures)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 pixels = to_pixels(draw_frames({epoch: self.frames[epoch]}, self._classes(trainer)))
                 logger.experiment.add_image("val/embeddings", pixels, epoch, dataformats="HWC")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.outputs or not self.frames:
+        if not trainer.is_global_zero or not self.frames:
             return
         (embeddings, labels), classes = self.frames[max(self.frames)], self._classes(trainer)
         names = [classes[label] for label in labels.tolist()]
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                pictures = torch.cat(self.thumbnails)
-                logger.experiment.add_embedding(embeddings, names, pictures, trainer.global_step, tag="embeddings")
+                step = trainer.global_step
+                logger.experiment.add_embedding(embeddings, names, self.last_pictures, step, tag="embeddings")
 
     def report_sections(self, trainer: Trainer, pl_module: LightningModule) -> list[Section]:
         """The pictures of a training, side by side."""
@@ -118,8 +121,14 @@ def is_due(trainer: Trainer, count: int, taken: int) -> bool:
     """Whether this validation is to be drawn: the first one at or after the next of so many evenly spread epochs."""
     if trainer.sanity_checking or trainer.state.fn != "fit" or taken >= count:
         return False
-    last = (trainer.max_epochs or 1) - 1
+    last = last_validated_epoch(trainer)
     return trainer.current_epoch >= (round(last * taken / (count - 1)) if count > 1 else last)
+
+
+def last_validated_epoch(trainer: Trainer) -> int:
+    """The last epoch, from 0, that ends in a validation; below 0 where none does."""
+    epochs, every = trainer.max_epochs or 1, trainer.check_val_every_n_epoch or 1
+    return epochs - epochs % every - 1
 
 
 def thumbnails(images: Tensor) -> Tensor:

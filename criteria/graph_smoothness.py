@@ -1,7 +1,7 @@
 """A loss that pushes classes apart on the similarity graph of a batch."""
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from criteria.graphs import (
 from criteria.kernels import Kernel, Metric, MetricName
 from criteria.readouts import NearestNeighbors
 
+LOOKS = 100  # first training batches, in which training images in the order of their classes show
+
 
 class GraphSmoothness(nn.Module):
     """How similar the embeddings of different classes are, instead of cross-entropy; the outputs are embeddings.
@@ -32,8 +34,9 @@ class GraphSmoothness(nn.Module):
     has another readout. The network's ``num_classes`` is the width of the embedding. In full precision under autocast.
 
     Args:
-        k: neighbours of each vertex, below the batch size; None takes all, which needs no search. In batches smaller
-            than the first, such as the last of an epoch, and in evaluations at most all.
+        k: neighbours of each vertex, below the batch size, or up to it with ``include_self``; None takes all, which
+            needs no search. In batches smaller than the first, such as the last of an epoch, and in evaluations at
+            most all.
         alpha: α, above 0.
         metric: distance of embeddings, ``l2`` or ``cosine`` (one minus the cosine), or an object.
         symmetric: an edge where either end chose the other (``union``), each (``mutual``), or from each vertex to those
@@ -67,7 +70,10 @@ class GraphSmoothness(nn.Module):
         self.scope = scope
         self.embedding = embedding_of(normalize)
         self.vertices = 0  # of the first training batch
-        self.warned = False
+        # Kept beside the weights and not among them, so that checkpoints without it fit, too.
+        self.register_state_dict_post_hook(note_vertices)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(recall_vertices)  # type: ignore[no-untyped-call]
+        self.looks = LOOKS
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The loss, a scalar.
@@ -107,11 +113,26 @@ class GraphSmoothness(nn.Module):
         return NearestNeighbors(k=10, weights="kernel")
 
     def _look_for_classes(self, across: Tensor) -> None:
-        """Say once that nothing is learnt; on a GPU, whose work a look at a value would hold up, say nothing."""
-        if self.training and across.is_cpu and not self.warned and not across.any():
-            self.warned = True
+        """Say once that nothing is learnt; not in all batches, as a look at a value makes a GPU wait."""
+        if not self.training or not self.looks:
+            return
+        self.looks -= 1
+        if not across.any():
+            self.looks = 0
             warnings.warn(
                 "GraphSmoothness: a batch holds one class only, so that its loss is 0 and teaches nothing; shuffle the "
                 "images or take a larger batch size",
                 stacklevel=2,
             )
+
+
+def note_vertices(criterion: GraphSmoothness, state: Any, prefix: str, metadata: dict[str, Any]) -> None:
+    """Keep the size of the first training batch, so that a resumed run takes its last, smaller batches, too."""
+    metadata["vertices"] = criterion.vertices
+
+
+def recall_vertices(
+    criterion: GraphSmoothness, state: Any, prefix: str, metadata: dict[str, Any], *others: Any
+) -> None:
+    """Take over what was kept, if anything was."""
+    criterion.vertices = metadata.get("vertices", criterion.vertices)

@@ -139,6 +139,17 @@ def test_pairs_that_cannot_both_hold_are_refused(pair):
         run(CONFIGS / "quickstart.yaml", *(CONFIGS / "plugins" / f"{name}.yaml" for name in pair))
 
 
+def test_the_graph_criterion_on_the_command_line():
+    run(CONFIGS / "quickstart.yaml", options=["--model.init_args.criterion", "criteria.GraphSmoothness"])
+
+
+def test_alexnet_is_a_bare_word():
+    fragment = CONFIGS / "plugins" / "corruption_error.yaml"
+    options = ["--trainer.callbacks.baseline=AlexNet"]
+    with pytest.raises(ValueError, match="baseline=AlexNet is published for"):  # and not: there is no such run
+        run(CONFIGS / "quickstart.yaml", fragment, options=options, command="test")
+
+
 def test_all_fragments_for_tests_stack_in_a_test():
     defense = CONFIGS / "plugins" / "input_defense.yaml"
     others = [path for path in TESTING if path != defense]

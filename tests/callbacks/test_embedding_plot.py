@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -31,6 +32,31 @@ def test_frames_in_the_report_and_in_tensorboard(trainer, digits, folder):
     assert [event.step for event in events.Images("val/embeddings")] == [0, 2, 4]
 
 
+def projected(folder):
+    """How many embeddings TensorBoard's projector shows, and whether with their images."""
+    (projector,) = folder.rglob("tensors.tsv")
+    return len(projector.read_text().splitlines()), (projector.parent / "sprite.png").exists()
+
+
+def test_the_last_validation_is_drawn_though_the_last_epoch_has_none(trainer, digits, folder):
+    plot = EmbeddingPlot(frames=2, images=20)
+    trainer(plot, max_epochs=5, check_val_every_n_epoch=2).fit(model(), digits(val_size=1200))
+    assert sorted(plot.frames) == [1, 3]
+    assert projected(folder) == (20, True)
+
+
+class Stop(Callback):
+    def on_validation_end(self, trainer, pl_module):
+        trainer.should_stop = trainer.current_epoch == 1
+
+
+def test_a_training_that_is_stopped_keeps_its_last_frame(trainer, digits, folder):
+    plot = EmbeddingPlot(frames=2, images=20)
+    trainer(plot, Stop(), max_epochs=10).fit(model(), digits(val_size=1200))
+    assert sorted(plot.frames) == [0]
+    assert projected(folder) == (20, True)
+
+
 def test_frames_survive_a_resumed_run(trainer, digits, tmp_path):
     plot = EmbeddingPlot(frames=3, images=20)
     trainer(plot, ModelCheckpoint(tmp_path, "kept"), max_epochs=2).fit(model(), digits(val_size=1200))
@@ -41,24 +67,42 @@ def test_frames_survive_a_resumed_run(trainer, digits, tmp_path):
     assert torch.equal(resumed.frames[0][0], plot.frames[0][0])
 
 
+def test_a_resumed_training_without_a_new_frame_is_projected_without_images(trainer, digits, folder):
+    trainer(EmbeddingPlot(frames=1, images=20), max_epochs=1).fit(model(), digits(val_size=1200))
+    for tensors in folder.rglob("tensors.tsv"):
+        tensors.unlink()
+        (tensors.parent / "sprite.png").unlink()
+    resumed = trainer(EmbeddingPlot(frames=1, images=20), max_epochs=2)
+    resumed.fit(model(), digits(val_size=1200), ckpt_path=folder / "checkpoints" / "last.ckpt")
+    assert projected(folder) == (20, False)
+
+
 class Clock:
     sanity_checking = False
 
     class state:
         fn = "fit"
 
-    def __init__(self, epoch, max_epochs):
-        self.current_epoch, self.max_epochs = epoch, max_epochs
+    def __init__(self, epoch, max_epochs, every):
+        self.current_epoch, self.max_epochs, self.check_val_every_n_epoch = epoch, max_epochs, every
 
 
 @pytest.mark.parametrize(
-    ("count", "epochs", "expected"),
-    [(3, 9, [0, 4, 8]), (6, 3, [0, 1, 2]), (1, 5, [4]), (2, 200, [0, 199])],
+    ("count", "epochs", "every", "expected"),
+    [
+        (3, 9, 1, [0, 4, 8]),
+        (6, 3, 1, [0, 1, 2]),
+        (1, 5, None, [4]),
+        (2, 200, 1, [0, 199]),
+        (3, 10, 3, [2, 5, 8]),
+        (1, 10, 3, [8]),
+        (2, 2, 3, []),
+    ],
 )
-def test_frames_are_spread_over_the_training(count, epochs, expected):
+def test_frames_are_spread_over_the_training(count, epochs, every, expected):
     taken = []
-    for epoch in range(epochs):
-        if is_due(Clock(epoch, epochs), count, len(taken)):
+    for epoch in range((every or 1) - 1, epochs, every or 1):
+        if is_due(Clock(epoch, epochs, every), count, len(taken)):
             taken.append(epoch)
     assert taken == expected
 

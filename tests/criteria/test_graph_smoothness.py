@@ -7,6 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from criteria import BatchStatistics, Cosine, GraphSmoothness, MeanOfPairs, Mutual
+from criteria.graph_smoothness import LOOKS
+from criteria.graphs import all_pairs, neighbor_pairs
 
 
 def batch(count=12, width=5, classes=3, seed=0, dtype=torch.float64):
@@ -57,6 +59,8 @@ def test_all_neighbours_are_the_whole_graph():
     assert GraphSmoothness(k=11)(outputs, labels) == dense
     assert GraphSmoothness(k=12, include_self=True)(outputs, labels) == dense
     assert GraphSmoothness(k=4, include_self=True)(outputs, labels) == GraphSmoothness(k=3)(outputs, labels)
+    assert torch.equal(neighbor_pairs(outputs, 11), all_pairs(outputs))  # the search that all neighbours do without
+    assert not torch.equal(neighbor_pairs(outputs, 10), all_pairs(outputs))
 
 
 @pytest.mark.parametrize("options", [{}, {"k": 3}, {"metric": "cosine"}, {"normalize": BatchStatistics(5)}])
@@ -129,6 +133,23 @@ def test_a_batch_of_one_class_is_said_once():
         GraphSmoothness().eval()(outputs, torch.zeros(5, dtype=torch.long))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_batch_of_one_class_is_said_on_a_gpu():
+    with pytest.warns(UserWarning, match="one class only"):
+        GraphSmoothness()(torch.randn(5, 3, device="cuda"), torch.zeros(5, dtype=torch.long, device="cuda"))
+
+
+def test_only_the_first_batches_are_looked_at():
+    criterion = GraphSmoothness()
+    outputs, labels = batch()
+    for _ in range(LOOKS):
+        criterion(outputs, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        criterion(outputs, torch.zeros_like(labels))
+
+
 def test_small_batches_take_all_neighbours():
     criterion = GraphSmoothness(k=8)
     outputs, labels = batch()
@@ -138,6 +159,20 @@ def test_small_batches_take_all_neighbours():
         warnings.simplefilter("error")
         assert criterion(last, last_labels) == GraphSmoothness()(last, last_labels)
         assert GraphSmoothness(k=8).eval()(last, last_labels) == GraphSmoothness()(last, last_labels)
+
+
+def test_the_first_batchs_size_is_kept_with_the_weights(tmp_path):
+    criterion = GraphSmoothness(k=8)
+    outputs, labels = batch()
+    criterion(outputs, labels)
+    torch.save(criterion.state_dict(), tmp_path / "state")
+    resumed = GraphSmoothness(k=8)
+    resumed.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    assert resumed(outputs[:5], labels[:5]) == GraphSmoothness()(outputs[:5], labels[:5])
+    older = GraphSmoothness(k=8)
+    older.load_state_dict({})  # of a time when it was not kept
+    with pytest.raises(ValueError, match="8 neighbours besides itself, but the graph has 5 vertices"):
+        older(outputs[:5], labels[:5])
 
 
 @pytest.mark.parametrize(

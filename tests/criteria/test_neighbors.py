@@ -128,6 +128,35 @@ def test_without_faiss_torch_searches(monkeypatch):
         nearest_neighbors(others, others, 5, backend="faiss")
 
 
+def test_faiss_searches_where_there_is_much_to_compare():
+    pytest.importorskip("faiss")
+    many = points(1000, 100)
+
+    def chosen(count, width):
+        return type(neighbors.choose("auto", many[:count, :width], many[:, :width]))
+
+    assert chosen(500, 100) is neighbor_searches.FaissSearch
+    assert chosen(499, 100) is neighbor_searches.TorchSearch  # fewer than half a million pairs
+    assert chosen(500, 64) is neighbor_searches.TorchSearch  # few enough products for double precision
+    assert chosen(1000, 64) is neighbor_searches.FaissSearch
+    assert chosen(1000, 63) is neighbor_searches.TorchSearch
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("skip_self", [False, True])
+@pytest.mark.parametrize("backend", ["auto", "torch", "faiss"])
+def test_a_gpu_finds_the_same_neighbours(backend, skip_self):
+    if backend == "faiss":
+        pytest.importorskip("faiss")
+    crowd = points(1, 80) + 1e-5 * points(1500, 80, seed=2)  # which single precision cannot tell apart
+    for others in (points(1500, 80, duplicates=300), points(1500, 10), crowd):
+        here = nearest_neighbors(others, others, 10, skip_self)
+        there = nearest_neighbors(others.cuda(), others.cuda(), 10, skip_self, backend)
+        assert there.is_cuda
+        assert torch.equal(there.cpu(), here)
+
+
 @pytest.mark.parametrize(("k", "skip_self"), [(0, False), (9, False), (8, True)])
 def test_refuses_more_neighbours_than_there_are(k, skip_self):
     with pytest.raises(ValueError, match=f"k={k} neighbours were asked for among {8 - skip_self}"):

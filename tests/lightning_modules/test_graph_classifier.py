@@ -222,6 +222,30 @@ def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(hardened, tmp_pa
         assert torch.equal(value, resumed[name]), name
 
 
+@pytest.mark.parametrize("averaged", [False, True])
+def test_resumed_before_a_last_batch_with_fewer_images_than_neighbours(averaged, tmp_path):
+    class Interrupted(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if batch_idx == 12:  # before it is in a checkpoint
+                raise InterruptedError
+
+    def run(folder, *callbacks, ckpt_path=None):
+        classifier = model(k=80)
+        last = ModelCheckpoint(folder, "last", enable_version_counter=False, every_n_train_steps=1)
+        averaging = [WeightAveraging()] if averaged else []
+        options = QUIET | {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
+        trainer = Trainer(max_epochs=1, callbacks=[*averaging, *callbacks, last], **options)
+        trainer.fit(classifier, Digits(batch_size=100), ckpt_path=ckpt_path)  # 12 batches and one of 57 images
+        return classifier.state_dict()
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(InterruptedError):
+        run(tmp_path / "broken", Interrupted())
+    resumed = run(tmp_path / "broken", ckpt_path=str(tmp_path / "broken" / "last.ckpt"))
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+
+
 def test_a_readout_of_your_own_is_taken():
     assert isinstance(model(SupportVectors()).readout, SupportVectors)
     assert not isinstance(Classifier(Embedding()).readout, Readout)
