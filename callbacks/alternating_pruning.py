@@ -1,5 +1,6 @@
 """What callbacks share that train a network in turns with and without a part of it."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -71,11 +72,14 @@ class AlternatingPruning(Callback, ABC):
         if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
             raise ValueError(f"{name} prunes convolutions, but {type(network).__name__} has none: remove {name}")
         if self.unit == "epoch":
-            self._check_length(trainer, trainer.max_epochs)
+            self._check_length(trainer, trainer.max_epochs, "max_epochs")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.unit == "step":
-            self._check_length(trainer, trainer.estimated_stepping_batches)
+            steps = trainer.estimated_stepping_batches
+            self._check_length(trainer, steps, "max_steps" if steps == trainer.max_steps else "max_epochs")
+        elif trainer.max_steps > 0:
+            self._check_length(trainer, trainer.max_steps / steps_of_epoch(trainer), "max_steps")
         self._begun = False
         if self.pruned:  # the run is resumed
             self._hold(trainer, pl_module)
@@ -135,7 +139,7 @@ class AlternatingPruning(Callback, ABC):
         self._masks = []
         self._judges.resume()
 
-    def _check_length(self, trainer: Trainer, total: float | None) -> None:
+    def _check_length(self, trainer: Trainer, total: float | None, option: str) -> None:
         trial = getattr(trainer, "fast_dev_run", False)  # an attribute that Lightning does not declare
         endless = total is None or total < 0
         if endless or trial or not self.phases.cycles or self.phases.length < float(total or 0):
@@ -143,8 +147,14 @@ class AlternatingPruning(Callback, ABC):
         raise ValueError(
             f"{type(self).__name__} needs more than {self.phases.length} {self.unit}s for its {self.phases.cycles} "
             f"cycles of {self.phases.full} + {self.phases.pruned}, so that the full network is trained at the end, but "
-            f"the training has {total:.0f}: raise trainer.max_epochs or shorten the phases"
+            f"the training has {math.floor(total or 0)}: raise trainer.{option} or shorten the phases"
         )
+
+
+def steps_of_epoch(trainer: Trainer) -> int:
+    """How many steps an epoch has; 1 where nobody knows, which is never too many."""
+    batches = trainer.num_training_batches
+    return math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else 1
 
 
 def check_percent(percent: float) -> None:

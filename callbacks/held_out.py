@@ -29,10 +29,14 @@ def _listed(loaders: Any) -> list[Any]:
 
 
 def evidence_of(
-    trainer: Trainer, pl_module: LightningModule, batches: Iterable[Sequence[Tensor]] = (), cycle: int = 0
+    trainer: Trainer,
+    pl_module: LightningModule,
+    batches: Iterable[Sequence[Tensor]] = (),
+    cycle: int = 0,
+    seed: int = 0,
 ) -> Evidence:
     """What a ranking may look at: this rank's batches, judged by the run's own criterion, and sums over all ranks."""
-    evidence = Evidence(batches, reduce=sum_of_ranks(trainer), cycle=cycle)
+    evidence = Evidence(batches, reduce=sum_of_ranks(trainer), cycle=cycle, seed=seed)
     evidence.criterion = getattr(pl_module, "criterion", evidence.criterion)
     evidence.readout = getattr(pl_module, "readout", evidence.readout)
     return evidence

@@ -1,6 +1,6 @@
 """RePr: filters that repeat others leave for a while and return as something new."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -112,7 +112,7 @@ class RePr(AlternatingPruning):
     def leave(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Tensor]:
         network = network_of(pl_module)
         batches = held_out_batches(trainer) if self.ranking.needs_images else ()
-        evidence = evidence_of(trainer, pl_module, batches, self.drops)
+        evidence = evidence_of(trainer, pl_module, batches, self.drops, self.seed or 0)
         importance = self.ranking.importance(network, self.sites, evidence)
         self.chosen = trainer.strategy.broadcast(select(importance, *self._amounts()))
         gone = entries(self.sites, self.chosen)
@@ -128,11 +128,13 @@ class RePr(AlternatingPruning):
         self.bn_statistics.settle(network, self.sites, self.chosen, batches)
         self.chosen, self.old = {}, {}
         room = {name: list(found) for name, found in tiers.items()}
-        self.pruned_history[-1] |= {"returned": self.position(trainer), "tiers": room}
+        back = {"returned": self.position(trainer), "epoch": trainer.current_epoch, "tiers": room}
+        self.pruned_history[-1] |= back
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         away = sum(int(picked.sum()) for picked in self.chosen.values())
-        pl_module.log("repr/filters_away", float(away), sync_dist=True, reduce_fx="max")
+        figures = {"repr/filters_away": float(away)} | tier_figures(self.pruned_history, trainer.current_epoch)
+        pl_module.log_dict(figures, sync_dist=True, reduce_fx="max")
 
     def report_sections(self, trainer: Trainer, pl_module: LightningModule) -> list[Section]:
         """What left and how it returned."""
@@ -150,3 +152,10 @@ class RePr(AlternatingPruning):
 
     def _amounts(self) -> tuple[float, float, Sequence[str], Scope | None]:
         return self.percent, self.max_per_layer, self.exclude, self.scope
+
+
+def tier_figures(history: Sequence[Mapping[str, Any]], epoch: int) -> dict[str, float]:
+    """How many filters returned in an epoch, by the room that they found; nothing where none returned."""
+    found = [tiers for entry in history if entry.get("epoch") == epoch for tiers in entry["tiers"].values()]
+    names = ("repr/tier_orthogonal_to_all", "repr/tier_orthogonal_to_survivors", "repr/tier_orthogonal_to_nobody")
+    return {name: float(sum(counts)) for name, counts in zip(names, zip(*found))}

@@ -40,13 +40,7 @@ class Teaching(LossCallback):
             return loss
         with torch.no_grad():
             teacher_scores = self.teacher(images)
-        scores = self.readout(outputs)
-        if teacher_scores.shape != scores.shape:
-            raise ValueError(
-                f"{type(self).__name__}: the teacher scores {teacher_scores.shape[1]} classes and the student "
-                f"{scores.shape[1]}: choose a teacher that was trained on the same classes"
-            )
-        taught = distillation_loss(scores, teacher_scores, self.temperature)
+        taught = distillation_loss(self.readout(outputs), teacher_scores, self.temperature)
         return (1 - self.weight) * loss + self.weight * taught
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -34,7 +34,6 @@ from pruning.returning import (
     ZeroColumns,
     bring_back,
     initial_norms,
-    survivor_norms,
 )
 from pruning.selection import EachLayer, Scope, WholeNetwork, select
 from pruning.sites import Columns, Norm, Site, entries
@@ -95,5 +94,4 @@ __all__ = [
     "select",
     "smallest_weights",
     "stream",
-    "survivor_norms",
 ]

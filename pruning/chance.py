@@ -13,15 +13,17 @@ class Random(Ranking):
     """Chance, the same on all ranks and after a resume.
 
     Args:
-        seed: of the draw; each cycle has its own.
+        seed: of the draws; None takes the run's. Each cycle has its own.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
     def importance(self, network: nn.Module, sites: Sequence[Site], evidence: Evidence | None = None) -> Importance:
-        cycle = evidence.cycle if evidence else 0
-        generator = cycle_generator(self.seed, cycle)
+        evidence = evidence or Evidence()
+        seed = evidence.seed if self.seed is None else self.seed
+        # Counted downwards: from 0 upwards, cycles draw the new weights.
+        generator = cycle_generator(seed, -1 - evidence.cycle)
         return {site.name: torch.rand(site.filters, dtype=torch.float64, generator=generator) for site in sites}
 
 

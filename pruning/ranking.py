@@ -28,6 +28,7 @@ class Evidence:
         readout: from the network's outputs to class scores.
         reduce: adds up a tensor of all ranks, float64 on the CPU. All results are sums over images until then.
         cycle: how many rankings came before.
+        seed: of the run, for what is drawn.
     """
 
     batches: Iterable[Sequence[Tensor]] = ()
@@ -35,6 +36,7 @@ class Evidence:
     readout: Callable[[Tensor], Tensor] = _as_it_is
     reduce: Callable[[Tensor], Tensor] = _as_it_is
     cycle: int = 0
+    seed: int = 0
 
 
 class Ranking(ABC):

@@ -87,11 +87,6 @@ def initial_norms(network: nn.Module, sites: Sequence[Site]) -> dict[str, float]
     return {site.name: float(rows(network, site).square().sum(1).mean().sqrt()) for site in sites}
 
 
-def survivor_norms(network: nn.Module, sites: Sequence[Site], chosen: Chosen) -> dict[str, float]:
-    """Mean length of the filters that were not chosen, by convolution."""
-    return {site.name: float(rows(network, site)[~chosen[site.name]].norm(dim=1).mean()) for site in sites}
-
-
 def _renew(
     tensors: Mapping[str, Tensor],
     network: nn.Module,

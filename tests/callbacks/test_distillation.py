@@ -97,8 +97,9 @@ def test_the_teacher_sees_what_the_student_sees(tmp_path):
     distillation = Distillation(network=Wider)
     watch = Watch(distillation)
     fit(tmp_path, Noise(), watch, distillation, max_epochs=1)
-    assert len(watch.teacher.seen) == len(watch.batches) == 5
-    assert all(seen is images for seen, (images, _) in zip(watch.teacher.seen, watch.batches, strict=True))
+    seen = watch.teacher.seen[1:]  # behind the image by which classes are compared
+    assert len(seen) == len(watch.batches) == 5
+    assert all(one is images for one, (images, _) in zip(seen, watch.batches, strict=True))
 
 
 def test_the_teacher_stays_as_it_was_and_leaves_no_trace(tmp_path):
@@ -205,10 +206,16 @@ def test_a_missing_teacher_is_refused_before_training(tmp_path):
         fit(tmp_path, Distillation("gone.ckpt"))
 
 
-def test_other_classes_are_refused_before_the_first_step(tmp_path):
-    crashed = Crash()
+@pytest.mark.parametrize("remember", [False, True])
+def test_other_classes_are_refused_before_the_first_batch(remember, tmp_path):
+    teacher, student = Wider(7), TwoLayers()
+    start = copy.deepcopy(student.state_dict())
+    distillation = Distillation(network=lambda: teacher, remember=remember)
     with pytest.raises(ValueError, match="the teacher scores 7 classes and the student 10: choose a teacher that was"):
-        fit(tmp_path, Distillation(network=lambda: Wider(7)), crashed)
+        fit(tmp_path, distillation, network=student)
+    assert [len(images) for images in teacher.seen] == [1]
+    for name, value in student.state_dict().items():  # with counts of the batches that were trained on
+        assert torch.equal(value, start[name]), name
 
 
 def test_other_modules_are_refused():
@@ -226,7 +233,7 @@ def test_remembered_scores_teach_the_same_at_one_pass_in_all(tmp_path):
     options = {"max_epochs": 3, "data": Digits(batch_size=100)}
     plain = fit(tmp_path, Distillation(network=Wider), network=without_statistics(), **options)
     remembered = fit(tmp_path, watch, distillation, network=without_statistics(), **options)
-    seen = torch.cat(watch.teacher.network.seen)
+    seen = torch.cat(watch.teacher.network.seen[1:])  # behind the image by which classes are compared
     assert len(seen) == len(remembered.datamodule.sources["train"])
     for name, weights in plain.lightning_module.state_dict().items():
         torch.testing.assert_close(remembered.lightning_module.state_dict()[name], weights, rtol=0, atol=1e-5)
@@ -257,7 +264,7 @@ def test_images_are_known_in_other_precisions(precision, tmp_path):
     watch = Watch(distillation := Distillation(network=Wider, remember=True))
     options = {"max_epochs": 1, "data": Digits(batch_size=100), "precision": precision}
     trainer = fit(tmp_path, watch, distillation, network=without_statistics(), **options)
-    assert sum(map(len, watch.teacher.network.seen)) == len(trainer.datamodule.sources["train"])
+    assert sum(map(len, watch.teacher.network.seen[1:])) == len(trainer.datamodule.sources["train"])
 
 
 def test_remembering_needs_the_training_images():

@@ -202,8 +202,19 @@ def test_statistics_are_measured_where_asked(tmp_path):
 
 
 def test_a_training_that_ends_early_says_so(tmp_path):
+    class Stop(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            trainer.should_stop = trainer.current_epoch == 1
+
     with pytest.warns(UserWarning, match="training ended while RePr had pruned the network: resume it"):
-        fit(tmp_path, RePr(**SHORT), max_epochs=5, max_steps=8)
+        fit(tmp_path, RePr(**SHORT), Stop())
+
+
+def test_phases_fit_into_few_steps(tmp_path):
+    for name, options in {"plain": {"max_steps": 21}, "half": {"max_steps": 13, "accumulate_grad_batches": 2}}.items():
+        repr_ = RePr(**SHORT)
+        fit(tmp_path / name, repr_, max_epochs=-1, **options)
+        assert [entry["returned"] for entry in repr_.pruned_history] == [2, 4]
 
 
 @pytest.mark.parametrize("percent", [0, 100, -3, 130])
@@ -217,6 +228,12 @@ def test_refuses_phases_that_do_not_fit(tmp_path):
         fit(tmp_path, RePr())
     with pytest.raises(ValueError, match="RePr needs more than 30 steps .* the training has 30"):
         fit(tmp_path, RePr(30, 5, 5, 3, unit="step"))
+    with pytest.raises(ValueError, match=r"than 4 epochs .* the training has 3: raise trainer\.max_steps or shorten"):
+        fit(tmp_path, RePr(**SHORT), max_steps=19)
+    with pytest.raises(ValueError, match=r"than 4 epochs .* the training has 4: raise trainer\.max_steps or shorten"):
+        fit(tmp_path, RePr(**SHORT), max_steps=12, accumulate_grad_batches=2)  # 3 steps an epoch
+    with pytest.raises(ValueError, match=r"than 8 steps .* the training has 8: raise trainer\.max_steps or shorten"):
+        fit(tmp_path, RePr(40, 2, 2, 2, unit="step"), max_steps=8)
     with pytest.raises(ValueError, match="phases have at least the length 1"):
         RePr(pruned_epochs=0)
 

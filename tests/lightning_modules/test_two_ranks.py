@@ -6,9 +6,12 @@ import pytest
 import torch
 from lightning import Callback, Trainer, seed_everything
 from torch import nn
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from datamodules import Digits, RandomCrop
 from lightning_modules import Classifier
+from tests.callbacks.pruning_runs import fit as checkpointed_fit
+from tests.lightning_modules.test_resume import Crash
 
 OPTIONS = {
     "accelerator": "cpu",
@@ -105,3 +108,19 @@ def test_figures_of_two_ranks_are_those_of_one_process(eval_batch_size, tmp_path
     for name in ("test/acc", "test/top5"):
         assert one["figures"][name] == two["figures"][name]
     assert one["figures"]["test/loss"] == pytest.approx(two["figures"]["test/loss"], rel=1e-6)
+
+
+def test_resumed_on_two_ranks_equals_uninterrupted(tmp_path):
+    """With batch statistics, dropout and random crops, which differ between the ranks."""
+
+    def run(name, *callbacks, **options):
+        data, write = Digits(batch_size=50, augmentations=[RandomCrop(3)]), Write(tmp_path / f"{name}.pt")
+        checkpointed_fit(tmp_path / name, write, *callbacks, data=data, max_epochs=2, every_step=True, **TWO, **options)
+
+    run("whole")
+    with pytest.raises(ProcessRaisedException, match="InterruptedError"):
+        run("broken", Crash("on_train_batch_end", 1, 2))
+    run("broken", ckpt_path=tmp_path / "broken" / "last.ckpt")
+    whole, resumed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "broken"))
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name

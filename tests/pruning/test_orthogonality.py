@@ -166,3 +166,11 @@ def test_random_is_keyed_by_seed_and_cycle():
     assert not torch.equal(first, Random(3).importance(network, sites, Evidence(cycle=2))["0"])
     assert not torch.equal(first, Random(4).importance(network, sites, Evidence(cycle=1))["0"])
     assert first.unique().numel() == 50
+
+
+def test_random_follows_the_runs_seed_unless_it_has_its_own():
+    network, sites = layer(torch.randn(50, 6))
+    first, again, other = (Random().importance(network, sites, Evidence(cycle=1, seed=seed))["0"] for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(first, Random(3).importance(network, sites, Evidence(cycle=1, seed=9))["0"])

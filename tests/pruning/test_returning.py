@@ -18,7 +18,6 @@ from pruning import (
     initial_norms,
     recalibrate,
     remove,
-    survivor_norms,
 )
 
 
@@ -70,15 +69,6 @@ def test_initial_norms():
     assert norms["convolutions.4"] == pytest.approx(1 / math.sqrt(3), rel=0.01)
     nn.init.kaiming_normal_(network.convolutions[4].weight)
     assert initial_norms(network, sites_of(network))["convolutions.4"] == pytest.approx(math.sqrt(2), rel=0.02)
-
-
-def test_survivor_norms():
-    network = VanillaConvNet()
-    sites = sites_of(network)
-    chosen = {site.name: torch.arange(32) < 8 for site in sites}
-    network.convolutions[4].weight.data[:8] = 100
-    expected = network.convolutions[4].weight[8:].flatten(1).norm(dim=1).mean()
-    assert survivor_norms(network, sites, chosen)["convolutions.4"] == pytest.approx(expected.item())
 
 
 def test_batch_norm_and_bias_start_anew(lively, some):
