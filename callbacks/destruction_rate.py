@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from attacks import FGSM, IGSM, Attack
@@ -14,7 +15,8 @@ from callbacks.adversarial_cache import AdversarialCache, craft
 from callbacks.chosen_images import ChosenImages
 from callbacks.defense_trials import Bench, Craft, DefenseTrial, begin
 from callbacks.destruction_findings import Curve, Findings
-from callbacks.destruction_sections import destruction_section
+from callbacks.destruction_grids import grids
+from callbacks.destruction_sections import any_random, destruction_section
 from callbacks.fooling_sections import picture_grid
 from callbacks.naming import named
 from callbacks.sections import Section
@@ -32,7 +34,8 @@ class DestructionRate(Callback):
     the other case as well. Logged under ``test/defended/<attack>/<defence>/`` are ``destruction_rate`` (see
     ``metrics.DestructionRate``) and ``acc``, the share of recognised images that are recognised behind the defence;
     with ``ensemble_`` before them the same for several runs that vote, with ``adaptive_`` for an attacker who knows the
-    defence. ``clean`` stands for no attack. Results depend neither on the batch size nor on the ranks.
+    defence. ``clean`` stands for no attack. The test prints them as grids. Results depend neither on the batch size
+    nor on the ranks.
 
     Args:
         attacks: by name, or a list; FGSM and IGSM of 8/255 by default.
@@ -148,6 +151,7 @@ class DestructionRate(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.findings is None or not trainer.is_global_zero:
             return
+        rank_zero_info(grids(self.findings, any_random(self.bench)))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for trial in self.trials:

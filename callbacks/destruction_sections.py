@@ -9,6 +9,7 @@ from lightning import Trainer
 
 from callbacks.defense_trials import Bench, DefenseTrial
 from callbacks.destruction_findings import Curve, Findings, Found
+from callbacks.destruction_grids import SINGLE, VOTE
 from callbacks.destruction_pictures import gallery
 from callbacks.figures import COLOURS, INK, LINE, blank_drawing
 from callbacks.sections import Block, Card, Cell, Figure, Section, Table, Text
@@ -17,21 +18,21 @@ from metrics import wilson_interval
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-SINGLE, VOTE = 0, 1
 COUNTED = {"acc": "recognised", "destruction_rate": "fooled", "acc_of_all": "images"}
 
 
 def destruction_section(findings: Findings, trials: Sequence[DefenseTrial], bench: Bench, trainer: Trainer) -> Section:
     """Rates of each attack and defence, sizes, costs, curves, pictures."""
     blocks: list[Block] = [Text(words(findings)), attack_table(findings, trials)]
-    blocks += [clean_table(findings)] if findings.with_clean else []
+    blocks.append(clean_table(findings) if findings.with_clean else cost_table(findings))
     readings = [(SINGLE, "one run"), (VOTE, f"the vote of {findings.ensemble} runs")]
     for reading, runs in readings if any_random(bench) else readings[:1]:
         blocks.append(grid(findings, "destruction_rate", reading, f"Destruction rate, {runs} of each defence."))
         blocks.append(grid(findings, "acc", reading, f"Accuracy on recognised images, {runs} of each defence."))
         if findings.is_adaptive:
-            caption = f"Accuracy on recognised images, {runs}: the attacker does not know the defence, and knows it."
-            blocks.append(adaptive_table(findings, reading, caption))
+            known = f"{runs}: the attacker does not know the defence, and knows it."
+            blocks.append(adaptive_table(findings, "acc", reading, f"Accuracy on recognised images, {known}"))
+            blocks.append(adaptive_table(findings, "destruction_rate", reading, f"Destruction rate, {known}"))
     blocks += [Figure(draw_curve(curve), curve_caption(curve)) for curve in findings.curves]
     blocks += [block for trial in trials for block in gallery(trial, bench, trainer)]
     return Section("Defences", blocks, order=37, cards=cards(findings))
@@ -92,6 +93,14 @@ def clean_table(findings: Findings) -> Table:
     return Table(header, rows, caption)
 
 
+def cost_table(findings: Findings) -> Table:
+    """What each defence takes, where no clean image went through it."""
+    rows: list[list[Cell]] = [list(row) for row in zip(findings.defenses, findings.seconds, strict=True)]
+    return Table(
+        ["defence", "seconds per image"], rows, "Seconds of one run of each defence, the network's not among them."
+    )
+
+
 def grid(findings: Findings, figure: str, reading: int, caption: str) -> Table:
     """A figure of each defence (down) against each attack (across)."""
     rows: list[list[Cell]] = [
@@ -101,8 +110,8 @@ def grid(findings: Findings, figure: str, reading: int, caption: str) -> Table:
     return Table(["defence", *findings.attacks], rows, caption)
 
 
-def adaptive_table(findings: Findings, reading: int, caption: str) -> Table:
-    """Accuracy against both attackers side by side."""
+def adaptive_table(findings: Findings, figure: str, reading: int, caption: str) -> Table:
+    """A figure against both attackers side by side."""
     header = ["defence"]
     for attack in findings.attacks:
         header += [attack, f"{attack}, adaptive", "RMSE"]
@@ -111,7 +120,7 @@ def adaptive_table(findings: Findings, reading: int, caption: str) -> Table:
         row: list[Cell] = [name]
         for attack, rates in findings.attacks.items():
             known, size = findings.adaptive[attack][place], findings.adaptive_sizes[attack][place]
-            row += [cell(rates, "acc", place, reading), cell(known, "acc", None, reading), float(size["rmse"])]
+            row += [cell(rates, figure, place, reading), cell(known, figure, None, reading), float(size["rmse"])]
         rows.append(row)
     return Table(header, rows, caption)
 

@@ -31,7 +31,7 @@ class ActivationMap(ABC):
         if not callable(getattr(network, "features", None)) or not callable(getattr(network, "head", None)):
             raise ValueError(
                 f"{type(self).__name__} needs feature maps, but {type(network).__name__} has no features(images) and "
-                "head(features): take a network of networks/, or a defence without an activation map"
+                "head(features): take one that has both, or a defence without an activation map"
             )
         self._network = network
 

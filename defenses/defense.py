@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from defenses.checks import check_images
+from defenses.checks import check_images, check_pixels
 from draws import GOLDEN, Streams, keys_of, mix, signed, weighted_sum
 
 Gradient = Literal["exact", "identity"]
@@ -17,7 +17,7 @@ class Defense(nn.Module, ABC):
     """Changes images back before a network sees them: ``forward(images, run=0)`` returns images.
 
     Images are (N, C, H, W), floating-point in [0, 1], and keep shape, dtype and device; half precision is computed in
-    float32. No image depends on its neighbours in the batch.
+    float32. No image depends on its neighbours in the batch. The pixels of the first batch are checked.
 
     Attributes:
         random: whether chance decides; then each ``run`` is another one.
@@ -31,11 +31,15 @@ class Defense(nn.Module, ABC):
     random: bool = False
     gradient: Gradient = "exact"
     generator: Generator | None = None
+    _checked = False
 
     def forward(self, images: Tensor, run: int = 0) -> Tensor:
         check_images(self, images)
         if not len(images):
             return images
+        if not self._checked:  # a later batch would make a device wait, and an attack may leave [0, 1] on its way
+            check_pixels(self, images)
+            self._checked = True
         exact = images.to(torch.promote_types(images.dtype, torch.float32))
         with torch.autocast(images.device.type, enabled=False):
             if self.gradient == "exact":

@@ -35,8 +35,8 @@ def median_of_nine(images: Tensor) -> Tensor:
 class OpenCVNonLocalMeans(NonLocalMeans):
     """Non-local means by OpenCV, faster on a processor (needs opencv-python-headless; backward pass: the identity).
 
-    It differs from ``NonLocalMeans`` as it rounds pixels to bytes and leaves out weights below 0.001: by about one grey
-    level.
+    It differs from ``NonLocalMeans`` as it rounds pixels to bytes and leaves out weights below 0.001: by less than half
+    a grey level on average. It takes images of up to four channels.
     """
 
     gradient: Gradient = "identity"

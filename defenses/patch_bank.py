@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def patch_bank(batches: Iterable[Tensor], size: int = 5, per_image: int = 10, seed: int = 0) -> Tensor:
-    """Patches (M, C, size, size) from random places of the images of a data set; ``torch.save`` them for a config.
+    """Patches (M, C, size, size) from random places of a data set's images; ``defenses.patches`` writes them to a file.
 
     Args:
         batches: of images (N, C, H, W) in [0, 1], such as a loader gives.
@@ -16,6 +16,9 @@ def patch_bank(batches: Iterable[Tensor], size: int = 5, per_image: int = 10, se
         per_image: patches of each image. Guo et al. (2018) keep a million patches in all.
         seed: of the places.
     """
+    for name, value in (("size", size), ("per_image", per_image)):
+        if value < 1:
+            raise ValueError(f"patch_bank: {name}={value} must be at least 1")
     generator = torch.Generator().manual_seed(seed)
     found = []
     for images in batches:

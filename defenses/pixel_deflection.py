@@ -21,8 +21,8 @@ class PixelDeflection(Defense):
 
     Args:
         deflections: so many draws, at least 0.
-        window: apothem in pixels of the square that replacements come from; above the image's smaller side it is the
-            whole image.
+        window: apothem in pixels of the square that replacements come from; the default is for images of 224 pixels,
+            for 32 take about 1. Above the image's smaller side it is the whole image.
         activation_map: where pixels shall stay; they do with the map's value as the probability. None: nowhere.
         mode: ``paper`` is the thesis's algorithm, ``authors`` what the authors' program does; or an object.
         sampling: ``uniform`` or ``gaussian`` within the window; or an object.

@@ -1,14 +1,18 @@
 """Build images anew from patches of clean ones."""
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from defenses.checks import TOLERANCE
 from defenses.defense import Defense, Gradient
 from defenses.patch_bank import cut, join, nearest
 from options import check_at_least
+
+REMEDY = "make them with python -m defenses.patches"
 
 
 class Quilting(Defense):
@@ -18,7 +22,7 @@ class Quilting(Defense):
     patches overlap they are averaged; the paper cuts them along a seam.
 
     Args:
-        bank: patches (M, C, size, size) of ``patch_bank``, or a file that ``torch.save`` wrote them to.
+        bank: patches (M, C, size, size) of ``patch_bank``, or a file of them that ``python -m defenses.patches`` wrote.
         overlap: of neighbouring patches in pixels.
         neighbors: one of so many nearest patches is taken, by chance.
         cells: so many inverted lists of FAISS, for a bank that is too large to be searched exactly; None searches
@@ -37,12 +41,8 @@ class Quilting(Defense):
         probes: int = 16,
     ) -> None:
         super().__init__()
-        patches = torch.load(bank, map_location="cpu", weights_only=True) if isinstance(bank, str) else bank
-        if patches.dim() != 4 or not len(patches) or patches.shape[2] != patches.shape[3]:
-            raise ValueError(
-                f"Quilting: bank holds patches of shape {tuple(patches.shape)}, but at least one of (M, C, size, size) "
-                "is needed: make them with defenses.patch_bank"
-            )
+        patches = read(bank) if isinstance(bank, str) else bank
+        check_patches(patches)
         self.size = patches.shape[2]
         check_at_least(self, 0, overlap=overlap)
         if overlap >= self.size:
@@ -80,8 +80,38 @@ class Quilting(Defense):
             return nearest(patches, bank, self.neighbors)
         if self._lists is None:
             self._lists = _lists(bank, self.cells, self.probes)
-        _, rows = self._lists.search(patches.float().cpu().numpy(), self.neighbors)
-        return torch.from_numpy(rows).to(patches.device).clamp(min=0)  # -1 where the lists held too few
+        queries = patches.float().cpu()
+        rows = torch.from_numpy(self._lists.search(queries.numpy(), self.neighbors)[1])
+        rows = torch.where(rows < 0, rows[:, :1], rows)  # -1 where the lists held too few: again the nearest
+        lost = rows[:, 0] < 0  # where they held nothing
+        if lost.any():
+            rows[lost] = nearest(queries[lost], bank.float().cpu(), 1)
+        return rows.to(patches.device)
+
+
+def read(file: str) -> Tensor:
+    """The patches of a file."""
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"Quilting: there is no bank={file}: write one with python -m defenses.patches {file}")
+    patches = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(patches, Tensor):
+        raise ValueError(f"Quilting: bank={file} holds a {type(patches).__name__}, not patches: {REMEDY}")
+    return patches
+
+
+def check_patches(patches: Tensor) -> None:
+    """At least one square patch of pixels in [0, 1]."""
+    if patches.dim() != 4 or not len(patches) or patches.shape[2] != patches.shape[3]:
+        raise ValueError(
+            f"Quilting: bank holds patches of shape {tuple(patches.shape)}, but at least one of (M, C, size, size) "
+            f"is needed: {REMEDY}"
+        )
+    low, high = patches.min().item(), patches.max().item()
+    if not patches.is_floating_point() or not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
+        raise ValueError(
+            f"Quilting: bank holds {patches.dtype} from {low:.4g} to {high:.4g}, but floating-point pixels in [0, 1] "
+            f"are needed: {REMEDY}"
+        )
 
 
 def _lists(bank: Tensor, cells: int, probes: int) -> Any:

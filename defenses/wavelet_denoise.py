@@ -20,10 +20,11 @@ class WaveletDenoise(Defense):
         wavelet: any discrete one that PyWavelets knows, such as ``db1``, ``sym4`` or ``bior2.2``.
         threshold: ``bayes``, ``visu`` or ``sure``; or an object.
         shrinkage: ``soft`` or ``hard``; or an object.
-        sigma: standard deviation of the noise, in pixels scaled to [0, 1]; None estimates it per image and channel.
+        sigma: standard deviation of the noise in red, green and blue scaled to [0, 1], unless ``units`` says otherwise;
+            None estimates it per image and channel.
         color: ``ycbcr`` or ``rgb``, what is denoised; or an object.
-        units: what sigma means: ``channel``, the same in every channel of ``color``; ``rgb``, carried there from red,
-            green and blue; ``stretched``, in units of each channel's own range; or an object.
+        units: where sigma is measured: ``rgb``, in red, green and blue, and carried from there into the channels of
+            ``color``; ``channel``, in each of these; ``stretched``, as a share of each one's own range; or an object.
         levels: of the transform; None for three fewer than the image allows, and at least one.
     """
 
@@ -34,7 +35,7 @@ class WaveletDenoise(Defense):
         shrinkage: Shrinkage | ShrinkageName = "soft",
         sigma: float | None = 0.04,
         color: Colour | ColourName = "ycbcr",
-        units: Units | UnitsName = "channel",
+        units: Units | UnitsName = "rgb",
         levels: int | None = None,
     ) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class WaveletDenoise(Defense):
         if most < (self.levels or 1):
             raise ValueError(
                 f"WaveletDenoise: wavelet={self.wavelet!r} is too long for {self.levels or 1} levels on images of "
-                f"{size[0]}x{size[1]}, which allow {most}: choose a shorter one, such as db1, or fewer levels"
+                f"{size[0]}x{size[1]}, which allow {most}: {remedy(filters, most)}"
             )
         return self.levels or max(1, most - 3)
 
@@ -73,3 +74,9 @@ class WaveletDenoise(Defense):
         """Details (N, C, 3, h, w) of one level without their noise."""
         flat = bands.flatten(3)
         return self.shrinkage.shrink(flat, self.threshold.of(flat, sigma.unsqueeze(2), pixels)).view_as(bands)
+
+
+def remedy(filters: Filters, most: int) -> str:
+    """What to do where an image allows so few levels."""
+    shorter = ["choose a shorter one, such as db1"] if len(filters) > 2 else []  # db1 and its twins have two taps
+    return ", or ".join(shorter + (["take fewer levels"] if most else [])) or "take larger images"

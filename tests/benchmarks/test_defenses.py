@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchmarks import defense_costs, defense_peers, defenses
+from benchmarks.speed import LEAST
 from defenses import BitDepth, MedianSmoothing
 from networks import CifarResNet
 
@@ -27,6 +28,15 @@ def test_without_a_peer_there_is_no_ratio(few):
     result = defense_costs.race(defense_costs.Contest("grey levels", BitDepth(4)), 32, rounds=1)
     assert "ratio" not in result
     assert "| grey levels, 32 |" in defenses.render({"one core": [result]})
+
+
+@pytest.mark.parametrize(("least", "aim"), [(1e-3, "holds"), (1e9, "is missed"), (None, "")])
+def test_the_speed_on_a_gpu_is_judged(few, least, aim):
+    contest = defense_costs.Contest("grey levels", BitDepth(4), images_per_s=least)
+    result = defense_costs.on_gpu(contest, 224, rounds=LEAST, device="cpu")
+    assert result["aim"] == aim
+    assert "images/s" in defenses.render({"GPU": [result]})
+    assert "most" not in defense_costs.on_gpu(contest, 32, rounds=1, device="cpu")
 
 
 def test_maps_and_runs_are_timed_beside_the_network(few):

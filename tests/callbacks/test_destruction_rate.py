@@ -6,6 +6,7 @@ from math import isnan
 import pytest
 import torch
 from lightning import Trainer, seed_everything
+from scipy.stats import binomtest
 
 from attacks import FGSM, PGD, AtSize, DeepFool
 from callbacks import DestructionRate, InputDefense, Report, Sweep
@@ -118,6 +119,39 @@ def test_figures_are_those_by_hand(model, test):
             assert found[f"{name}/pd/{reading}destruction_rate"] == pytest.approx(back[fooled].double().mean().item())
 
 
+def adapted_by_hand(attack, model, defense, images, labels, attacked, eot):
+    """The result of an attack through the defence, with draws of its own, wherever that leaves the true class less."""
+    known = Defended(model, defense, votes=eot, run=2**20)
+    through, leads = attack(known, images, labels).images, []
+    for scores in (known(attacked), known(through)):
+        own = torch.nn.functional.one_hot(labels, 10).bool()
+        leads.append(scores[own] - scores[~own].view(-1, 9).amax(1))
+    return torch.where((leads[1] < leads[0]).view(-1, 1, 1, 1), through, attacked)
+
+
+def test_figures_of_who_knows_the_defence_are_those_by_hand(model, test):
+    defenses = {"bits": BitDepth(2), "pd": PixelDeflection(300, 3)}
+    attacks = {"fgsm": FGSM(eps=0.05), "pgd": PGD(eps=0.05, steps=5, stop="success")}
+    callback = DestructionRate(attacks, defenses, ensemble=4, adaptive=True, eot=2, images=60)
+    found = test(model, callback)
+    images, labels = digits(60)
+    right = model(images).argmax(1) == labels
+    images, labels = images[right], labels[right]
+    for name, attack in attacks.items():
+        attacked = attack(model, images, labels).images
+        fooled = model(attacked).argmax(1) != labels
+        for own, defense in defenses.items():
+            adapted = adapted_by_hand(attack, model, defense, images, labels, attacked, eot=2)
+            sizes = (adapted - images).flatten(1).square().mean(1).sqrt()
+            assert found[f"{name}/{own}/adaptive_rmse"] == pytest.approx(sizes.mean().item(), rel=1e-5)
+            for reading, guesses in zip(("", "ensemble_"), defended(model, defense, adapted)):
+                back, start = guesses == labels, f"{name}/{own}/adaptive_{reading}"
+                assert found[f"{start}acc"] == pytest.approx(back.double().mean().item())
+                assert found[f"{start}destruction_rate"] == pytest.approx(back[fooled].double().mean().item())
+    passes = 60 + 2 * 2 * len(images)  # one run of each defence is timed: clean, and for both attackers of both attacks
+    assert callback.bench.costs[:, 0].tolist() == [passes, passes]
+
+
 def test_the_identity_brings_nothing_back_and_an_oracle_all(model, test):
     images, _ = digits(60)
     found = test(model, DestructionRate(ATTACKS, {"id": Identity(), "oracle": Oracle(images)}, images=60))
@@ -180,7 +214,7 @@ def test_batches_and_ranks_do_not_matter(model, test):
 
 
 def test_the_report_shows_tables_curves_and_pictures(model, test, folder):
-    test(model, callback(), precision="bf16-mixed")
+    found = test(model, callback(), precision="bf16-mixed")
     page = (folder / "report.html").read_text()
     assert ">Defences" in page
     assert "45 test images, of which" in page
@@ -189,6 +223,19 @@ def test_the_report_shows_tables_curves_and_pictures(model, test, folder):
     assert "the attacker does not know the defence, and knows it" in page
     assert "recognised behind the defence, over deflections; one run" in page
     assert page.count("amplified change, and the map that steered it") == 2
+    assert_intervals(found, page)
+
+
+def assert_intervals(found, page):
+    """Every rate is followed by Wilson's 95 % interval for the images that it counts."""
+    for attack in ("fgsm", "pgd"):
+        counts = {"acc": int(found[f"{attack}/recognised"]), "destruction_rate": int(found[f"{attack}/fooled"])}
+        figures = ["acc", "ensemble_acc", "adaptive_acc", "adaptive_ensemble_acc"]
+        figures += ["destruction_rate", "ensemble_destruction_rate"]
+        for name in (f"{attack}/{defense}/{figure}" for defense in ("noise", "pd") for figure in figures):
+            rate, count = found[name], counts["acc" if name.endswith("acc") else "destruction_rate"]
+            low, high = binomtest(round(rate * count), count).proportion_ci(method="wilson")
+            assert f"{rate:.3f} ({low:.3f} to {high:.3f})" in page.replace("\u00a0", " "), name
 
 
 def test_who_knows_the_defence_is_never_weaker(model):
@@ -204,6 +251,21 @@ def test_who_knows_the_defence_is_never_weaker(model):
                 for each in (attacked, adapted)
             )
             assert known <= plain + 0.02, (defense, attack)
+
+
+@pytest.mark.parametrize(("defense", "eps"), [(BitDepth(2), 0.1), (Noise(), 0.05), (PixelDeflection(300, 3), 0.05)])
+def test_who_knows_the_defence_breaks_more_of_it(defense, eps, model):
+    images, labels = digits(50)
+    right = model(images).argmax(1) == labels
+    images, labels = images[right], labels[right]
+    attack = PGD(eps=eps, steps=5, stop="success")
+    attacked = attack(model, images, labels).images
+    adapted = adapt(attack, model, defense, images, labels, attacked, eot=4)
+    assert (adapted - images).abs().max() <= eps + 1e-6
+    plain, known = (
+        (Defended(model, defense, votes=10)(each).argmax(1) == labels).double().mean() for each in (attacked, adapted)
+    )
+    assert known <= plain - 0.2
 
 
 def test_the_attacker_does_not_know_the_draws(model):

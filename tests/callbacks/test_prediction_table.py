@@ -11,6 +11,7 @@ from PIL import Image
 
 from callbacks import PredictionTable
 from datamodules import Digits, PictureFiles
+from defenses import BitDepth, Defended
 from main import main
 from networks import VanillaConvNet
 
@@ -75,6 +76,7 @@ def test_a_folder_of_pictures_from_the_command_line(pictures, tmp_path):
 
 
 def test_a_defended_network_from_a_config(pictures, tmp_path):
+    torch.manual_seed(0)
     torch.save(VanillaConvNet(3, num_classes=3).state_dict(), tmp_path / "weights.pt")
     inner = {"class_path": "VanillaConvNet", "init_args": {"depth": 3, "num_classes": 3}}
     defended = {"network": inner, "defense": {"class_path": "BitDepth", "init_args": {"bits": 2}}}
@@ -88,7 +90,17 @@ def test_a_defended_network_from_a_config(pictures, tmp_path):
     inner["init_args"]["weights"] = str(tmp_path / "weights.pt")
     (tmp_path / "defended.yaml").write_text(yaml.safe_dump(content))
     main(command)
-    assert len(table(tmp_path / "runs" / "defended" / "version_0" / "predictions.csv")) == 8
+    _, *rows = table(tmp_path / "runs" / "defended" / "version_0" / "predictions.csv")
+    network = VanillaConvNet(3, num_classes=3, weights=str(tmp_path / "weights.pt")).eval()
+    read = PictureFiles(str(pictures), crop_size=32)
+    read.setup("predict")
+    images = torch.cat([images for images, _ in read.predict_dataloader()])
+    with torch.no_grad():
+        shares, classes = Defended(network, BitDepth(2))(images).softmax(1).max(1)
+        undefended = network(images).softmax(1).amax(1)
+    assert [row[1] for row in rows] == [str(label) for label in classes.tolist()]
+    assert [float(row[2]) for row in rows] == pytest.approx(shares.tolist(), abs=2e-6)
+    assert (shares - undefended).abs().min() > 1e-4
 
 
 def test_pictures_are_cut_and_named(pictures, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.functional import jacobian
 
 from defenses import (
     AuthorsActivationMap,
@@ -121,6 +122,23 @@ def test_any_mode_any_head(activation_map, photographs):
     assert images.grad is None
 
 
+@pytest.mark.parametrize("classes", [1, 3, 40])
+def test_under_any_head_weights_are_gradients_of_the_weighted_scores(classes, photographs):
+    torch.manual_seed(0)
+    network, robust = Deep().eval(), RobustActivationMap(classes)
+    robust.attach(network)
+    maps = []
+    for image in photographs:
+        features = network.features(image[None]).detach()
+        derivatives = jacobian(network.head, features)[0, :, 0]  # (4, K, h, w)
+        best = network.head(features)[0].argsort(descending=True)[:classes]
+        weights = sum(derivatives[label].sum((1, 2)) / 2**i for i, label in enumerate(best, 1))
+        maps.append((weights.view(-1, 1, 1) * features[0]).sum(0))
+    expected = F.interpolate(torch.stack(maps)[:, None], (32, 32), mode="bilinear", align_corners=False)[:, 0]
+    expected = expected.clamp(min=0) / expected.amax((1, 2), keepdim=True)
+    torch.testing.assert_close(robust(photographs), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_network_that_classifies_before_it_pools(photographs):
     torch.manual_seed(0)
     robust = RobustActivationMap()
@@ -148,21 +166,29 @@ def test_a_defence_does_not_own_the_network(network, photographs):
     assert network.linear.weight.grad is None
 
 
+class Detached(RobustActivationMap):
+    """Refuses features that remember how they were computed."""
+
+    def look(self, network, features):
+        assert features.grad_fn is None
+        return super().look(network, features)
+
+
 def test_a_map_costs_at_most_a_fifth_more_than_a_forward_pass(network):
     """Counted in convolutions and linear layers, forwards and backwards."""
-    passes = []
-    handles = [
-        part.register_forward_hook(lambda *_: passes.append(1))
-        for part in network.modules()
-        if isinstance(part, nn.Conv2d | nn.Linear)
-    ]
-    robust = RobustActivationMap()
+    forward, backward, handles = [], [], []
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            handles.append(part.register_forward_hook(lambda part, *_: forward.append(type(part))))
+            handles.append(part.register_full_backward_hook(lambda part, *_: backward.append(type(part))))
+    robust = Detached()
     robust.attach(network)
     maps = robust(torch.rand(2, 3, 32, 32))
     for handle in handles:
         handle.remove()
     assert maps.shape == (2, 32, 32)
-    assert len(passes) == 20
+    assert forward == [nn.Conv2d] * 19 + [nn.Linear]
+    assert backward == [nn.Linear]
 
 
 def test_refused_in_words(photographs):

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from jsonargparse import ArgumentParser
+from torch import nn
 
 from defenses import (
     AnisotropicDiffusion,
@@ -20,6 +22,7 @@ from defenses import (
     PixelDeflection,
     Quilting,
     RandomResizePad,
+    RobustActivationMap,
     Sequence,
     TotalVariation,
     WaveletDenoise,
@@ -28,12 +31,35 @@ from defenses import (
 BANK = torch.rand(300, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * torch.linspace(0, 1, 300).view(
     -1, 1, 1, 1
 )
+LEVELS = torch.linspace(0, 1, 17)
+COLOURS = torch.cartesian_prod(LEVELS, LEVELS, LEVELS).view(-1, 3, 1, 1)
+
+
+class Brightness(nn.Module):
+    """Bright or dark; without weights, so that it is on every device and takes any number of channels."""
+
+    def features(self, images):
+        grey = F.avg_pool2d(images.mean(1, keepdim=True), 4)
+        return torch.cat([grey, 1 - grey], dim=1)
+
+    def head(self, features):
+        return features.mean((2, 3))
+
+
+def steered():
+    """Pixel deflection away from where a network looks."""
+    defense = PixelDeflection(200, 10, RobustActivationMap())
+    defense.attach(Brightness())
+    return defense
+
+
 ROWS = {
     "identity": Identity(),
     "bit_depth": BitDepth(5),
     "pixel_deflection": PixelDeflection(100, 10),
     "pixel_deflection_authors": PixelDeflection(200, 10, mode="authors"),
     "pixel_deflection_mean": PixelDeflection(100, 3, sampling="gaussian", replacement="mean"),
+    "pixel_deflection_map": steered(),
     "wavelets": WaveletDenoise(),
     "wavelets_sure": WaveletDenoise("sym4", "sure", sigma=None, color="rgb"),
     "wavelets_hard": WaveletDenoise("db2", "visu", "hard", units="stretched"),
@@ -62,8 +88,11 @@ ROWS = {
 MILDEST = {
     "bit_depth": (BitDepth(8), 1 / 500),
     "pixel_deflection": (PixelDeflection(0), 0),
+    "pixel_deflection_authors": (PixelDeflection(0, mode="authors"), 0),
     "wavelets": (WaveletDenoise(sigma=0), 1e-5),
-    "wavelets_sure": (WaveletDenoise("sym4", "sure", sigma=0, color="rgb"), 0.02),
+    "wavelets_visu": (WaveletDenoise(threshold="visu", sigma=0), 1e-5),
+    "wavelets_sure": (WaveletDenoise("sym4", "sure", sigma=0, color="rgb"), 1e-3),  # by a band's smallest coefficient
+    "wavelets_hard": (WaveletDenoise("db2", "visu", "hard", sigma=0, units="stretched"), 1e-5),
     "cosines": (DctDenoise(sigma=0), 1e-5),
     "jpeg": (Jpeg(100, subsample=False), 5 / 255),
     "differentiable_jpeg": (DifferentiableJpeg(100, subsample=False), 4 / 255),
@@ -73,9 +102,11 @@ MILDEST = {
     "diffusion": (AnisotropicDiffusion(rate=0), 0),
     "deconvolution": (Deconvolution(blur=0, balance=0), 1e-5),
     "total_variation": (TotalVariation(weight=0), 0),
+    "quilting": (Quilting(COLOURS, overlap=0), 1 / 32 + 1e-6),
     "crop": (Crop(share=1), 1e-4),
     "resize_pad": (RandomResizePad(smallest=1), 1e-4),
     "resize": (RandomResizePad(smallest=1, pad=False), 1e-4),
+    "pad": (RandomResizePad(smallest=1, resize=False), 1e-4),
     "sequence": (Sequence([Identity()]), 0),
 }
 EXACT = [row for row, defense in ROWS.items() if defense.gradient == "exact" and not defense.random]
@@ -265,6 +296,6 @@ defense:
         "Sequence([PixelDeflection(deflections=50, window=10, activation_map=RobustActivationMap(classes=3), "
         "mode=Paper, sampling=GaussianSampling(width=0.3), replacement=WindowMinimum), "
         "WaveletDenoise(wavelet=db1, sigma=None, "
-        "levels=None, threshold=Sure, shrinkage=Soft, color=Rgb, units=ChannelUnits), Quilting(size=5, overlap=2, "
+        "levels=None, threshold=Sure, shrinkage=Soft, color=Rgb, units=RgbUnits), Quilting(size=5, overlap=2, "
         "neighbors=1, cells=None, probes=16), TotalVariation(weight=0.03, drop=0.5, steps=100)])"
     )

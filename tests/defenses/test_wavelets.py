@@ -5,7 +5,7 @@ import pytest
 import pywt
 import torch
 
-from defenses import WaveletDenoise
+from defenses import DctDenoise, WaveletDenoise
 from defenses.colour import Rgb, YCbCr
 from defenses.noise_level import RgbUnits, estimated
 from defenses.thresholds import Bayes, Sure, Visu
@@ -45,7 +45,7 @@ def test_levels_are_pywavelets(size):
 
 
 def by_hand(image, wavelet, method, hard, sigma):
-    """One channel (H, W), as scikit-image defines it, and clipped."""
+    """One channel (H, W), as scikit-image defines it."""
     levels = max(pywt.dwtn_max_level(image.shape, wavelet) - 3, 1)
     coarse, *details = pywt.wavedec2(image, wavelet, level=levels)
     if sigma is None:
@@ -71,7 +71,7 @@ def by_hand(image, wavelet, method, hard, sigma):
             kept = np.sign(band) * np.maximum(np.abs(band) - (0 if hard else threshold), 0)
             bands.append(np.where(np.abs(band) > threshold, kept, 0))
         shrunk.append(tuple(bands))
-    return pywt.waverec2([coarse, *shrunk], wavelet)[: image.shape[0], : image.shape[1]].clip(0, 1)
+    return pywt.waverec2([coarse, *shrunk], wavelet)[: image.shape[0], : image.shape[1]]
 
 
 @pytest.mark.parametrize("sigma", [None, 0.01, 0.08])
@@ -84,7 +84,7 @@ def test_denoising_by_hand(wavelet, threshold, shrinkage, sigma, large_photograp
     ours = WaveletDenoise(wavelet, threshold, shrinkage, sigma, color="rgb")(images)
     for image, mine in zip(images.flatten(0, 1), ours.flatten(0, 1)):
         theirs = by_hand(image.numpy(), wavelet, threshold, shrinkage == "hard", sigma)
-        np.testing.assert_allclose(mine.numpy(), theirs, atol=1e-9)
+        np.testing.assert_allclose(mine.numpy(), theirs.clip(0, 1), atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [(96, 96), (95, 71)])
@@ -106,6 +106,30 @@ def test_denoising_is_scikit_images_after_clipping(wavelet, method, size, large_
                 rescale_sigma=False,
             )
             np.testing.assert_allclose(mine.numpy(), theirs.clip(0, 1), atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [(96, 96), (95, 71), (41, 63)])
+@pytest.mark.parametrize("method", ["bayes", "visu"])
+@pytest.mark.parametrize("wavelet", ["db1", "sym4"])
+def test_denoising_in_ycbcr_is_scikit_images_with_its_units(wavelet, method, size, large_photographs):
+    """What the defaults are; scikit-image's matrix of YCbCr has fewer digits."""
+    restoration = pytest.importorskip("skimage.restoration")
+    images = large_photographs[:, :, : size[0], : size[1]].double()
+    for shrinkage in ("soft", "hard"):
+        ours = WaveletDenoise(wavelet, method, shrinkage, units="rgb")(images)
+        assert torch.equal(ours, WaveletDenoise(wavelet, method, shrinkage)(images))
+        for image, mine in zip(images, ours):
+            theirs = restoration.denoise_wavelet(
+                image.numpy(),
+                sigma=0.04,
+                wavelet=wavelet,
+                mode=shrinkage,
+                method={"bayes": "BayesShrink", "visu": "VisuShrink"}[method],
+                channel_axis=0,
+                convert2ycbcr=True,
+                rescale_sigma=True,
+            )
+            np.testing.assert_allclose(mine.numpy(), theirs.clip(0, 1), atol=1e-6)
 
 
 def test_colours_go_there_and_back_and_agree_with_jpegs():
@@ -150,13 +174,33 @@ def test_flat_images_stay(photographs):
             torch.testing.assert_close(WaveletDenoise("db2", threshold, sigma=sigma)(flat), flat, rtol=0, atol=1e-6)
 
 
-def test_units_differ_as_they_say(photographs):
+@pytest.mark.parametrize("denoise", [WaveletDenoise, DctDenoise])
+def test_units_differ_as_they_say(denoise, photographs):
     """Halving a channel's range halves the noise that is stretched with it, and no other."""
-    stretched = WaveletDenoise(units="stretched", color="rgb")
-    halved = stretched(photographs[1:] / 2)
-    torch.testing.assert_close(halved, stretched(photographs[1:]) / 2, rtol=0, atol=1e-6)
-    fixed = WaveletDenoise(color="rgb")
-    assert not torch.allclose(fixed(photographs[1:] / 2), fixed(photographs[1:]) / 2, atol=1e-3)
+    stretched, images = denoise(units="stretched", color="rgb"), photographs[1:] * 0.6 + 0.2  # nothing is clipped
+    torch.testing.assert_close(stretched(images / 2), stretched(images) / 2, rtol=0, atol=1e-6)
+    fixed = denoise(units="channel", color="rgb")
+    assert not torch.allclose(fixed(images / 2), fixed(images) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize(("units", "share"), [("rgb", (0.299**2 + 0.587**2 + 0.114**2) ** 0.5), ("channel", 1)])
+@pytest.mark.parametrize("denoise", [WaveletDenoise, DctDenoise])
+def test_luma_is_a_mean_with_less_noise_than_its_colours(denoise, units, share, photographs):
+    grey = photographs[:, :1].double()
+    ours = denoise(sigma=0.05, units=units)(grey.expand(-1, 3, -1, -1))
+    theirs = denoise(sigma=0.05 * share)(grey)  # of one channel
+    torch.testing.assert_close(ours, theirs.expand(-1, 3, -1, -1), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("wavelet", ["db1", "sym4"])
+def test_stretched_by_hand(wavelet, large_photographs):
+    """A channel is stretched from its minimum to its maximum, denoised with sigma as it is, and shrunk again."""
+    images = large_photographs[:, :, :41, :36].double() * 0.6 + 0.2
+    ours = WaveletDenoise(wavelet, sigma=0.05, units="stretched", color="rgb")(images)
+    for image, mine in zip(images.flatten(0, 1).numpy(), ours.flatten(0, 1)):
+        low, width = image.min(), np.ptp(image)
+        theirs = by_hand((image - low) / width, wavelet, "bayes", False, 0.05)
+        np.testing.assert_allclose(mine.numpy(), (theirs * width + low).clip(0, 1), atol=1e-9)
 
 
 def test_noise_goes(large_photographs):
