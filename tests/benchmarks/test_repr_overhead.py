@@ -12,6 +12,7 @@ def test_steps_with_and_without_all_filters_are_timed_in_turns(recwarn):
     figures = repr_overhead.time_steps(rounds=2)
     assert 0.3 < figures["pruned_ms"]["median"] / figures["full_ms"]["median"] < 3
     assert figures["changes_ms"]["median"] > 0
+    assert figures["changes_ms"]["figures"] == 3
 
 
 def test_a_cycle_is_spread_over_its_epochs():
