@@ -1,5 +1,8 @@
 """What all tests share: one thread each, so that two test processes do not fight over two cores."""
 
+# Before anything that tests import: typing keeps the first of equal unions, and after Union[float, int] elsewhere the
+# trainer's options would read 1, a batch, as 1.0, all of them. main.py imports Lightning first, too.
+import lightning  # noqa: F401
 import pytest
 import torch
 

@@ -148,3 +148,10 @@ def check_classes(options):
         assert any(options.get("init_args", {}).keys() <= names.keys() for names in known), options
     for value in options.values():
         check_classes(value)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[f"{path.parent.name}-{path.stem}" for path in SHIPPED])
+def test_rows_run_for_another_table_are_there(path):
+    for row in read_table(path).rows:
+        name, _, other = (row.same_as or "").partition(": ")
+        assert not name or other in [one.name for one in read_table(path.with_name(f"{name}.yaml")).rows]
