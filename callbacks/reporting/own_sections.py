@@ -79,18 +79,24 @@ def plugin_figures(record: Record, stage: str) -> Listing:
 
 
 def curves_section(record: Record) -> Section | None:
-    """How every metric went over the epochs; training and validation share one drawing."""
+    """How all metrics went over the epochs, but a plug-in's that never moved; train and val share a drawing."""
     groups: dict[str, dict[str, Series]] = {}
     for name, series in record.get("history", {}).items():
         stage, _, metric = name.partition("/")
         shared = stage in ("train", "val") and metric
         points = [[epoch, nan if value is None else value] for epoch, value in series]
-        groups.setdefault(metric if shared else name, {})[stage if shared else name] = points
+        if shared or "/" not in name or moves(points):
+            groups.setdefault(metric if shared else name, {})[stage if shared else name] = points
     if not groups:
         return None
     first = {name: place for place, name in enumerate(("loss", "acc", "top5"))}
     names = sorted(groups, key=lambda name: (first.get(name, 3), name == "lr", name))
     return Section("Curves", [Columns([curve(name, groups[name]) for name in names])], order=20)
+
+
+def moves(points: Series) -> bool:
+    """Whether a curve shows more than a number."""
+    return len(points) == 1 or len({value for _, value in points}) > 1
 
 
 def curve(metric: str, curves: Mapping[str, Series]) -> Figure:

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from callbacks import Card, Predictions, Report, Section, Table, Text
 from callbacks.report import summary
 from callbacks.reporting.history import note, scalars
-from callbacks.reporting.own_sections import results_section
+from callbacks.reporting.own_sections import curves_section, results_section
 from callbacks.reporting.run_folder import RunFolder, fingerprint, finite
 
 NAMES = ["<script>alert(1)</script>", *"123456789"]
@@ -267,6 +267,14 @@ def test_validation_alone(classifier, trainer, digits, folder):
     assert set(record["validate"]) == {"val/acc", "val/loss", "val/top5"}
     assert "<h1>A &amp; B</h1>" in page
     assert "Curves" not in page
+
+
+def test_a_plugins_curve_that_never_moved_is_left_out():
+    history = {"val/acc": [[0, 0.5], [1, 0.5]], "repr/away": [[0, 0.0], [1, 3.0]], "repr/tier": [[0, 3.0], [1, 3.0]]}
+    (columns,) = curves_section({"history": history}).blocks
+    assert len(columns.blocks) == 2
+    (columns,) = curves_section({"history": history | {"repr/tier": [[0, 3.0]]}}).blocks
+    assert len(columns.blocks) == 3
 
 
 def test_a_trial_run_writes_nothing(classifier, trainer, digits, folder):
