@@ -87,25 +87,26 @@ def test_denoising_by_hand(wavelet, threshold, shrinkage, sigma, large_photograp
         np.testing.assert_allclose(mine.numpy(), theirs.clip(0, 1), atol=1e-9)
 
 
+def scikit_images(image, wavelet, method, shrinkage, **options):
+    """What scikit-image makes of an image (C, H, W), clipped, which it does not do itself."""
+    restoration = pytest.importorskip("skimage.restoration")
+    method = {"bayes": "BayesShrink", "visu": "VisuShrink"}[method]
+    known = {"sigma": 0.04, "channel_axis": 0}
+    return restoration.denoise_wavelet(
+        image.numpy(), wavelet=wavelet, mode=shrinkage, method=method, **known, **options
+    ).clip(0, 1)
+
+
 @pytest.mark.parametrize("size", [(96, 96), (95, 71)])
 @pytest.mark.parametrize("method", ["bayes", "visu"])
 @pytest.mark.parametrize("wavelet", ["db1", "db2", "sym4"])
 def test_denoising_is_scikit_images_after_clipping(wavelet, method, size, large_photographs):
-    restoration = pytest.importorskip("skimage.restoration")
     images = large_photographs[:, :, : size[0], : size[1]].double()
     for shrinkage in ("soft", "hard"):
         ours = WaveletDenoise(wavelet, method, shrinkage, sigma=0.04, color="rgb")(images)
         for image, mine in zip(images, ours):
-            theirs = restoration.denoise_wavelet(
-                image.numpy(),
-                sigma=0.04,
-                wavelet=wavelet,
-                mode=shrinkage,
-                method={"bayes": "BayesShrink", "visu": "VisuShrink"}[method],
-                channel_axis=0,
-                rescale_sigma=False,
-            )
-            np.testing.assert_allclose(mine.numpy(), theirs.clip(0, 1), atol=1e-9)
+            theirs = scikit_images(image, wavelet, method, shrinkage, rescale_sigma=False)
+            np.testing.assert_allclose(mine.numpy(), theirs, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [(96, 96), (95, 71), (41, 63)])
@@ -113,23 +114,13 @@ def test_denoising_is_scikit_images_after_clipping(wavelet, method, size, large_
 @pytest.mark.parametrize("wavelet", ["db1", "sym4"])
 def test_denoising_in_ycbcr_is_scikit_images_with_its_units(wavelet, method, size, large_photographs):
     """What the defaults are; scikit-image's matrix of YCbCr has fewer digits."""
-    restoration = pytest.importorskip("skimage.restoration")
     images = large_photographs[:, :, : size[0], : size[1]].double()
     for shrinkage in ("soft", "hard"):
         ours = WaveletDenoise(wavelet, method, shrinkage, units="rgb")(images)
         assert torch.equal(ours, WaveletDenoise(wavelet, method, shrinkage)(images))
         for image, mine in zip(images, ours):
-            theirs = restoration.denoise_wavelet(
-                image.numpy(),
-                sigma=0.04,
-                wavelet=wavelet,
-                mode=shrinkage,
-                method={"bayes": "BayesShrink", "visu": "VisuShrink"}[method],
-                channel_axis=0,
-                convert2ycbcr=True,
-                rescale_sigma=True,
-            )
-            np.testing.assert_allclose(mine.numpy(), theirs.clip(0, 1), atol=1e-6)
+            theirs = scikit_images(image, wavelet, method, shrinkage, convert2ycbcr=True, rescale_sigma=True)
+            np.testing.assert_allclose(mine.numpy(), theirs, atol=1e-6)
 
 
 def test_colours_go_there_and_back_and_agree_with_jpegs():
