@@ -344,6 +344,24 @@ def test_under_autocast(row, network, correct):
     assert result.success.float().mean() >= fooled - 0.1
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("mixed", [False, True])
+@table(ROWS)
+def test_a_gpu_fools_as_many(row, mixed, network, correct):
+    fooled = row.attack(network, *correct).success.float().mean()
+    network, (images, labels) = network.cuda(), [each.cuda() for each in correct]
+    before = state(network.train())
+    with torch.autocast("cuda", torch.float16, enabled=mixed):
+        result = row.attack(network, images, labels)
+    torch.testing.assert_close(state(network), before, rtol=0, atol=0)
+    assert result.images.is_cuda
+    assert result.images.dtype == torch.float32
+    assert torch.equal(result.images.clamp(0, 1), result.images)
+    assert abs(result.success.float().mean().cpu() - fooled) <= 0.1
+    if not mixed:
+        assert torch.equal(predictions(network, result.images) != labels, result.success)
+
+
 @table(ROWS)
 def test_a_model_in_half_precision(row, network, correct):
     images, labels = correct[0][:20].bfloat16(), correct[1][:20]

@@ -126,6 +126,26 @@ def test_micro_batches_fool_as_well(pair, images, schedule):
     assert result.perturbation.abs().max() <= 0.4
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "craft",
+    [
+        UniversalPerturbation(radius=RADIUS, passes=2, micro_batch=1),
+        UniversalPerturbation(radius=RADIUS, passes=2, micro_batch=5),
+        UniversalGradient(radius=RADIUS, passes=5),
+    ],
+    ids=["moves", "micro-batches", "gradient"],
+)
+def test_a_gpu_crafts_as_well(craft, pair, digits):
+    images = digits[1][0][:60].double()
+    here = craft(pair, images)
+    there = craft([network.cuda() for network in pair], images.cuda())
+    assert there.perturbation.is_cuda
+    assert float(there.perturbation.abs().max()) <= RADIUS * (1 + 1e-9)
+    for ours, its in zip(here.fooling_rates[-1].tolist(), there.fooling_rates[-1].tolist()):
+        assert abs(ours - its) <= 0.15
+
+
 def test_nothing_is_left_behind(network, images):
     network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}

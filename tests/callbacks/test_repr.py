@@ -50,6 +50,16 @@ def test_filters_are_gone_in_the_pruned_phases_alone(optimizer, options, tmp_pat
     assert len({tuple(zero.tolist()) for zero in watch.zeros[STEPS : 2 * STEPS]}) == 1
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])  # the last one scales losses
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_filters_stay_away_on_a_gpu(optimizer, precision, tmp_path):
+    watch = Watch()
+    fit(tmp_path, RePr(**SHORT), watch, optimizer=optimizer, precision=precision, accelerator="gpu", devices=1)
+    counts = [int(zero.sum()) for zero in watch.zeros]
+    assert counts == [count for count in (0, 4, 0, 4, 0, 0) for _ in range(STEPS)]
+
+
 def test_nobody_judges_a_pruned_network(tmp_path):
     watch, stop = Watch(), EarlyStopping("val/acc", patience=1, mode="max", min_delta=1.0)  # wants the impossible
     trainer = fit(tmp_path, RePr(**SHORT), watch, EarlyStopping("val/acc", patience=5, mode="max"))

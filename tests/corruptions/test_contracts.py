@@ -156,7 +156,6 @@ def test_images_stay_as_they_were(photographs):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ALL)
 def test_a_gpu_gives_the_same_bytes(name, photographs):
     indices = torch.arange(len(photographs))

@@ -134,7 +134,6 @@ def test_a_batch_of_one_class_is_said_once():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_batch_of_one_class_is_said_on_a_gpu():
     with pytest.warns(UserWarning, match="one class only"):
         GraphSmoothness()(torch.randn(5, 3, device="cuda"), torch.zeros(5, dtype=torch.long, device="cuda"))

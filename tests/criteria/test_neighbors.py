@@ -143,7 +143,6 @@ def test_faiss_searches_where_there_is_much_to_compare():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("skip_self", [False, True])
 @pytest.mark.parametrize("backend", ["auto", "torch", "faiss"])
 def test_a_gpu_finds_the_same_neighbours(backend, skip_self):

@@ -213,7 +213,6 @@ def test_a_generator_gives_new_runs(photographs):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_agrees(defense, photographs):
     there = defense(photographs.cuda())
     assert there.is_cuda
