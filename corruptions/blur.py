@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from corruptions.borders import clamped, mirrored
+from corruptions.division import divided
 from corruptions.draws import Draws
 from corruptions.filters import correlate, disk, from_planes, gaussian_filter, to_planes
 from corruptions.glass import shuffled_from
@@ -28,7 +29,7 @@ class DefocusBlur(SyntheticCorruption[Disk]):
     name = "defocus_blur"
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        planes = correlate(to_planes(levels).double() / 255, disk(*self.level), mirrored)
+        planes = correlate(divided(to_planes(levels).double(), 255), disk(*self.level), mirrored)
         return from_planes(planes, levels.shape[1]) * 255
 
 
@@ -66,16 +67,16 @@ class ZoomBlur(SyntheticCorruption[Zooms]):
     name = "zoom_blur"
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        pixels = to_planes(levels).float() / 255
+        pixels = divided(to_planes(levels).float(), 255)
         height, width = pixels.shape[:2]
         precise, total = pixels.double(), torch.zeros_like(pixels)
         for factor in self.level.factors():
             part = precise[middle(height, factor), middle(width, factor)]
             total += zoomed(part, height, width, factor).float()
-        return from_planes((pixels + total) / (self.level.number + 1), levels.shape[1]) * 255
+        return from_planes(divided(pixels + total, self.level.number + 1), levels.shape[1]) * 255
 
 
 def blurred(levels: Tensor, sigma: float) -> Tensor:
     """Bytes (N, C, H, W) after a Gaussian blur, as float64 grey levels."""
-    planes = gaussian_filter(to_planes(levels).double() / 255, sigma, clamped)
+    planes = gaussian_filter(divided(to_planes(levels).double(), 255), sigma, clamped)
     return from_planes(planes, levels.shape[1]) * 255

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from corruptions.division import divided
+
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -33,7 +35,7 @@ def rgb_to_hsv(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sixth = torch.where(red == value, (green - blue) / safe, 0)
     sixth = torch.where(green == value, 2 + (blue - red) / safe, sixth)
     sixth = torch.where(blue == value, 4 + (red - green) / safe, sixth)
-    hue = torch.where(delta > 0, (sixth / 6).remainder(1), 0)
+    hue = torch.where(delta > 0, divided(sixth, 6).remainder(1), 0)
     return hue, torch.where(delta > 0, delta / torch.where(value > 0, value, 1), 0), value
 
 

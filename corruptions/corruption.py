@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from corruptions.division import divided
+
 SEVERITIES = (1, 2, 3, 4, 5)
 TOLERANCE = 1e-5  # float error of pixels that were normalised and brought back
 
@@ -46,7 +48,7 @@ def to_levels(images: Tensor) -> Tensor:
 def from_levels(levels: Tensor, like: Tensor) -> Tensor:
     """Bytes in the dtype and on the device of other images."""
     levels = levels.to(like.device)
-    return levels if like.dtype == torch.uint8 else levels.to(like.dtype) / 255
+    return levels if like.dtype == torch.uint8 else divided(levels.to(like.dtype), 255)
 
 
 def check_severity(severity: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from corruptions.borders import doubled, mirrored
 from corruptions.colour import hsv_to_rgb, rgb_to_hsv
+from corruptions.division import divided
 from corruptions.draws import Draws
 from corruptions.resampling import affine_from, bilinear, box_resized, mapped
 from corruptions.severities import Elastic, Saturation
@@ -22,7 +23,7 @@ class Contrast(SyntheticCorruption[float]):
     name = "contrast"
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        pixels = levels.double() / 255
+        pixels = divided(levels.double(), 255)
         mean = pixels.mean((2, 3), keepdim=True)
         return ((pixels - mean) * self.level + mean) * 255
 
@@ -34,7 +35,7 @@ class Saturate(SyntheticCorruption[Saturation]):
     colour = True
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        hue, saturation, value = rgb_to_hsv(levels.double() / 255)
+        hue, saturation, value = rgb_to_hsv(divided(levels.double(), 255))
         return hsv_to_rgb(hue, (saturation * self.level.scale + self.level.shift).clamp(0, 1), value) * 255
 
 
@@ -72,7 +73,7 @@ class ElasticTransform(SyntheticCorruption[Elastic]):
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
         height, width = levels.shape[2:]
         affine = affine_from(height, width, draws.between(-self.level.affine, self.level.affine, 3, 2, stream=0))
-        pixels = bilinear(levels.float() / 255, *mapped(affine, height, width), mirrored)
+        pixels = bilinear(divided(levels.float(), 255), *mapped(affine, height, width), mirrored)
         across, down = self._fields(draws.between(-1, 1, 2, height, width, stream=1)).unbind(1)
         rows = torch.arange(height, device=levels.device).unsqueeze(1) + down
         columns = torch.arange(width, device=levels.device) + across

@@ -6,6 +6,7 @@ import torch
 from scipy.special import pdtr
 from torch import Tensor
 
+from corruptions.division import divided
 from corruptions.draws import Draws
 from corruptions.synthetic import SyntheticCorruption
 
@@ -16,7 +17,7 @@ class GaussianNoise(SyntheticCorruption[float]):
     name = "gaussian_noise"
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        return (levels.double() / 255 + self.level * draws.normal(*levels.shape[1:])) * 255
+        return (divided(levels.double(), 255) + self.level * draws.normal(*levels.shape[1:])) * 255
 
 
 class SpeckleNoise(SyntheticCorruption[float]):
@@ -25,7 +26,7 @@ class SpeckleNoise(SyntheticCorruption[float]):
     name = "speckle_noise"
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        pixels = levels.double() / 255
+        pixels = divided(levels.double(), 255)
         return (pixels + pixels * (self.level * draws.normal(*levels.shape[1:]))) * 255
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from corruptions.borders import clamped, mirrored
+from corruptions.division import divided
 from corruptions.draws import Draws
 from corruptions.edges import distance, edges
 from corruptions.filters import correlate, from_planes, gaussian_filter
@@ -28,7 +29,7 @@ class Spatter(SyntheticCorruption[Drops]):
         noise = draws.normal(*levels.shape[2:]).permute(1, 2, 0).contiguous()
         liquid = gaussian_filter(self.level.mean + self.level.deviation * noise, self.level.sigma, clamped)
         liquid = torch.where(liquid < self.level.threshold, 0, liquid)
-        pixels = levels.float() / 255
+        pixels = divided(levels.float(), 255)
         if self.level.mud:
             cover = from_planes(mud(liquid > self.level.threshold, self.level.strength), 1)
             return (pixels * (1 - cover) + cover * _coloured(BROWN, pixels)) * 255
@@ -75,4 +76,4 @@ def _averaged(planes: Tensor) -> Tensor:
 
 
 def _coloured(colour: tuple[int, int, int], like: Tensor) -> Tensor:
-    return (like.new_tensor(colour) / 255).view(1, 3, 1, 1)
+    return (divided(like.new_tensor(colour), 255)).view(1, 3, 1, 1)

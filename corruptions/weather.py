@@ -7,6 +7,7 @@ from torch import Tensor
 
 from corruptions.borders import doubled
 from corruptions.colour import hsv_to_rgb, luma, rgb_to_hsv
+from corruptions.division import divided
 from corruptions.draws import Draws
 from corruptions.motion import motion_blurred
 from corruptions.pictures import IceTexture, Pictures
@@ -23,8 +24,8 @@ class Snow(SyntheticCorruption[SnowFall]):
     colour = True
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        flakes = self._flakes(levels, draws).double() / 255
-        pixels = levels.float() / 255
+        flakes = divided(self._flakes(levels, draws).double(), 255)
+        pixels = divided(levels.float(), 255)
         white = pixels.maximum(luma(pixels) * 1.5 + 0.5)
         weight = self.level.weight
         return ((weight * pixels + (1 - weight) * white) + flakes + flakes.rot90(2, (2, 3))) * 255
@@ -93,7 +94,7 @@ class Fog(SyntheticCorruption[Mist]):
         height, width = levels.shape[2:]
         size = max(2, 1 << (max(height, width) - 1).bit_length())
         cloud = plasma(size, self.level.decay, draws)[:, None, :height, :width]
-        pixels = levels.double() / 255
+        pixels = divided(levels.double(), 255)
         brightest = pixels.amax((1, 2, 3), keepdim=True)
         return (pixels + self.level.weight * cloud) * brightest / (brightest + self.level.weight) * 255
 
@@ -105,5 +106,5 @@ class Brightness(SyntheticCorruption[float]):
     colour = True
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        hue, saturation, value = rgb_to_hsv(levels.double() / 255)
+        hue, saturation, value = rgb_to_hsv(divided(levels.double(), 255))
         return hsv_to_rgb(hue, saturation, (value + self.level).clamp(0, 1)) * 255

@@ -24,5 +24,6 @@ class BitDepth(Defense):
 
     def restore(self, images: Tensor, run: int) -> Tensor:
         steps = 2**self.bits - 1
-        rounded: Tensor = (images * steps).round() / steps
+        # CUDA would multiply by the inverse of a Python number: other bits, and other draws of a defence behind it.
+        rounded: Tensor = (images * steps).round() / images.new_full((), steps)
         return rounded
