@@ -2,17 +2,18 @@
 
     python -m benchmarks.repr_overhead --json benchmarks/results/speed/repr_overhead.json
 
-Steps with and without all filters are timed in turns within one training, a few steps each; the step in which filters
-leave or return is left out and timed on its own. Shown are medians over rounds with their 95 % interval. An aim is
+Short trainings without RePr and with it take turns. Of the latter, steps with all filters and steps without some are
+timed, and on their own the changes between them. Shown are medians over rounds with their 95 % interval. An aim is
 decided only where the whole interval lies on one side of it.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from benchmarks.bare_loop import RandomImages, now
@@ -39,20 +40,18 @@ CLAIM = (
     "Aims: a RePr epoch at most 1.03 standard epochs with C³(32) at batch 128; one prune and re-initialise of "
     "ResNet-110 and of VGG-16 below 1 s; the greedy oracle at least twice as fast as a validation pass per filter."
 )
-STEPS = 5  # in a row that are timed
+STEPS = 10  # in a row that are timed
+ROWS = 2  # of either kind in a training; the first of each warms up
 CYCLE = (20, 10)  # the paper's S1 and S2, in epochs
 EPOCH = 352  # steps of 128 images, of CIFAR-10 without its 5,000 held-out images
 
 
 class TimedRePr(RePr):
-    """Times steps with all filters, steps without some, and the changes between them, in seconds."""
+    """Times the changes between steps with all filters and steps without some, in seconds."""
 
-    def __init__(self, rounds: int) -> None:
-        super().__init__(30, STEPS + 1, STEPS + 1, rounds + 1, unit="step")
-        self.full: list[float] = []
-        self.part: list[float] = []
+    def __init__(self) -> None:
+        super().__init__(30, STEPS + 1, STEPS + 1, ROWS, unit="step")
         self.changes: list[float] = []
-        self.started = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         before, started = self.pruned, now(pl_module.device)
@@ -60,39 +59,58 @@ class TimedRePr(RePr):
         if self.pruned != before:
             self.changes.append(now(pl_module.device) - started)
 
+
+class StepTimer(Callback):
+    """Times rows of steps, in seconds per step, without the first step of a row, in which filters may change.
+
+    Attributes:
+        rows: of a training; where RePr is at work, every other one lacks filters.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[float] = []
+        self.started = 0.0
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        place = batch_idx % (STEPS + 1)  # of a row; the first step is the one of the change
+        place = batch_idx % (STEPS + 1)
         if place == 0:
             self.started = now(pl_module.device)
-        elif place == STEPS and batch_idx > 2 * (STEPS + 1):
-            (self.part if self.pruned else self.full).append((now(pl_module.device) - self.started) / STEPS)
+        elif place == STEPS:
+            self.rows.append((now(pl_module.device) - self.started) / STEPS)
+
+
+def train(*callbacks: Callback) -> list[float]:
+    """Seconds per step of a short training's rows."""
+    timer, count = StepTimer(), 128 * (2 * (STEPS + 1) * ROWS + 1)
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    quiet |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "limit_val_batches": 0}
+    trainer = Trainer(max_epochs=1, callbacks=[*callbacks, timer], **quiet)
+    trainer.fit(Classifier(VanillaConvNet()), RandomImages(count, batch_size=128))
+    return timer.rows
+
+
+def time_round() -> tuple[float, float, float, float]:
+    """Seconds of a step without RePr, with all filters and without some, and of filters that leave and return."""
+    repr_ = TimedRePr()
+    standard, rows = train(), train(repr_)
+    leave, back = repr_.changes[2:4]
+    return statistics.median(standard[2:]), rows[2], rows[3], leave + back
 
 
 def time_steps(rounds: int) -> dict[str, Any]:
-    """Milliseconds of a step with and without all filters, and how many standard epochs a RePr epoch takes."""
-    repr_ = TimedRePr(rounds)
-    count = 128 * (2 * (STEPS + 1) * (rounds + 1) + 1)
-    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    quiet |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "limit_val_batches": 0}
-    trainer = Trainer(max_epochs=1, callbacks=[repr_], **quiet)
-    trainer.fit(Classifier(VanillaConvNet()), RandomImages(count, batch_size=128))
-    pairs = list(zip(repr_.full, repr_.part))
-    changing = [leave + back for leave, back in zip(repr_.changes[::2], repr_.changes[1::2])]
-    changes = spread(changing)["median"]
-    return {
-        "full_ms": spread([1000 * full for full, _ in pairs]),
-        "pruned_ms": spread([1000 * part for _, part in pairs]),
-        "changes_ms": spread([1000 * each for each in changing]),
-        "epoch_ratio": spread([epoch_ratio(full, part, changes) for full, part in pairs]),
-    }
+    """Milliseconds of a step without RePr and with it, and how many standard epochs a RePr epoch takes."""
+    figures = [time_round() for _ in range(rounds)]
+    names = ("standard_ms", "full_ms", "pruned_ms", "changes_ms")
+    times = {name: spread([1000 * each for each in column]) for name, column in zip(names, zip(*figures))}
+    return times | {"epoch_ratio": spread([epoch_ratio(*each) for each in figures])}
 
 
-def epoch_ratio(full: float, part: float, changes: float) -> float:
+def epoch_ratio(standard: float, full: float, part: float, changes: float) -> float:
     """A cycle of RePr over as many standard epochs, from seconds per step and of both changes."""
     longer, shorter = (epochs * EPOCH for epochs in CYCLE)
-    return (longer * full + shorter * part + changes) / ((longer + shorter) * full)
+    return (longer * full + shorter * part + changes) / ((longer + shorter) * standard)
 
 
 def time_cycle(network: nn.Module, rounds: int) -> dict[str, float]:
@@ -168,7 +186,7 @@ def render(results: Sequence[dict[str, Any]]) -> str:
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
     parser = command_line("repr_overhead", __doc__)
-    parser.add_argument("--rounds", type=int, default=60, help="of steps with and without all filters")
+    parser.add_argument("--rounds", type=int, default=40, help="of trainings without RePr and with it")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)

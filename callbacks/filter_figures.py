@@ -70,7 +70,7 @@ def draw_drops(drops: Mapping[str, Tensor]) -> "Drawing":
 
 
 def draw_removed(history: Sequence[Mapping[str, Any]], filters_per_layer: Mapping[str, int]) -> "Drawing":
-    """How many filters of each layer left in each cycle, as numbers and shares (thesis of Prakash 2019, figure 5.9).
+    """How many filters of each layer left in each cycle, as numbers and shares.
 
     Args:
         history: of each cycle, its number ``cycle``, and under ``removed`` the numbers of filters by layer.

@@ -32,9 +32,9 @@ class FilterReport(Callback):
 
     After each epoch, the sum of |cos| between the filters of each layer is noted; over all layers it is logged as
     ``filters/orthogonality``. At the end of a test, the first canonical correlation between the maps of every two
-    filters of a layer is measured, and the accuracy without each filter. The report shows them, and TensorBoard as
-    ``test/filter_correlations`` and ``test/filter_drops``: figures 5.2, 5.4 and 5.11 of the thesis of Prakash (2019).
-    Where a callback removes filters, ``train/filters_removed`` is its figure 5.9.
+    filters of a layer is measured (figures 5.2 and 5.11 of the thesis of Prakash 2019), and the accuracy without each
+    filter. The report shows them, and TensorBoard as ``test/filter_correlations`` and ``test/filter_drops``. Where a
+    callback removes filters, ``train/filters_removed`` shows how many of each layer left in each cycle.
 
     Args:
         images: how many test images are looked at, drawn once and for all. Over fewer than 700, unrelated filters

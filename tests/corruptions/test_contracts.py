@@ -162,7 +162,7 @@ def test_a_gpu_gives_the_same_bytes(name, photographs):
     here = corruption(name, 3).apply(photographs, indices)
     there = corruption(name, 3).apply(photographs.cuda(), indices.cuda())
     assert there.is_cuda
-    assert (here != there.cpu()).double().mean() < 1e-4
+    assert (here != there.cpu()).double().mean() < 1e-3
 
 
 @pytest.mark.parametrize(
