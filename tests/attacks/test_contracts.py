@@ -362,6 +362,16 @@ def test_a_gpu_fools_as_many(row, mixed, network, correct):
         assert torch.equal(predictions(network, result.images) != labels, result.success)
 
 
+@pytest.mark.gpu
+@table(ROWS)
+def test_a_gpu_keeps_whole_images_where_points_tie(row, network, correct):
+    """From pixels of 0 and 1 walkers of one image arrive at the same distance."""
+    network, images = network.cuda(), correct[0].round().cuda()
+    labels = predictions(network, images)
+    result = row.attack(network, images, labels)
+    assert torch.equal(predictions(network, result.images) != labels, result.success)
+
+
 @table(ROWS)
 def test_a_model_in_half_precision(row, network, correct):
     images, labels = correct[0][:20].bfloat16(), correct[1][:20]

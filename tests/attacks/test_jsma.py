@@ -57,6 +57,22 @@ def test_few_components_change(saliency, count, network, correct):
     assert (changed(result, images)[~result.success] == 0).all()
 
 
+@pytest.mark.parametrize("saliency", [Pairs(), Singles()], ids=repr)
+def test_of_walkers_that_arrive_together_one_is_kept_whole(saliency, network, correct):
+    """From black and white pixels as many changes are the same distance, so that walkers of an image often tie."""
+    images, labels = correct[0].round(), predicted(network, correct[0].round())
+    one, other = (JSMA(gamma=0.5, saliency=saliency)(network, images, labels) for _ in range(2))
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.success, predicted(network, one.images) != labels)
+    assert (changed(one, images) <= saliency.count * one.steps).all()
+    assert one.success.float().mean() > 0.5
+
+
+@torch.no_grad()
+def predicted(network, images):
+    return network(images).argmax(1)
+
+
 def test_components_only_grow_or_only_shrink(network, correct):
     for theta in (1.0, -1.0):
         result = JSMA(theta, gamma=0.5)(network, *correct)
