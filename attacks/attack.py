@@ -62,7 +62,8 @@ class Found:
         self._images = torch.cat([images, images.new_zeros(1, *images.shape[1:])])
         self._reached = torch.zeros(len(images) + 1, dtype=torch.bool, device=images.device)
         self.images, self.reached = self._images[:-1], self._reached[:-1]
-        self.values = torch.full((len(images),), -torch.inf, device=images.device)
+        # Not in the default type, which a trainer may have set to half precision: there, more points would be equal.
+        self.values = torch.full((len(images),), -torch.inf, dtype=torch.float32, device=images.device)
         self.steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
 
     def offer(self, owners: Tensor, points: Tensor, values: Tensor, reached: Tensor) -> None:

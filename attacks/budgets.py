@@ -30,7 +30,7 @@ def smallest_budgets(
         generator: of the CPU, for random starts.
     """
     check_budgets(budgets)
-    smallest = torch.full((len(images),), torch.inf, device=images.device)
+    smallest = torch.full((len(images),), torch.inf, dtype=torch.float32, device=images.device)
     left = torch.arange(len(images), device=images.device)
     for budget in budgets:
         if not len(left):

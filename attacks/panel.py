@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks.attack import Model, exact
 from attacks.attackable import attackable
@@ -57,6 +57,8 @@ class Panel:
 def sized(network: Model, name: str) -> Model:
     """The same network, which refuses images of another size than its own in words, however it finds out.
 
+    Errors of a network in another precision or on another device than the images come through as they are.
+
     Args:
         network: may declare its ``image_size``, height and width, even if it would take other images.
         name: of the network, in the words.
@@ -71,9 +73,20 @@ def sized(network: Model, name: str) -> Model:
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, AssertionError) as error:
+            if strange(network, images):
+                raise
             raise misfit(name, images, error) from error
 
     return scores
+
+
+def strange(network: Model, images: Tensor) -> bool:
+    """Whether a network has weights of another type than its images, or elsewhere: its error may well be about that."""
+    weights = network.parameters() if isinstance(network, nn.Module) else ()
+    return any(
+        weight.device != images.device or (weight.is_floating_point() and weight.dtype != images.dtype)
+        for weight in weights
+    )
 
 
 def misfit(name: str, images: Tensor, reason: object) -> ValueError:

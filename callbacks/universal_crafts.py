@@ -67,7 +67,8 @@ def craft(
     for place in range(trainer.global_rank, len(plans), trainer.world_size):
         each = plans[place]
         rank_zero_info(f"Crafting a universal perturbation, {each.name}, on {len(images):,} images")
-        result = each.attack([networks[name] for name in each.networks], images)
+        with trainer.precision_plugin.forward_context():
+            result = each.attack([networks[name] for name in each.networks], images)
         costs = torch.tensor([result.forward_passes, result.backward_passes, result.updates])
         found[place] = Craft(result.perturbation.cpu(), result.fooling_rates.cpu(), costs)
     shared = [share(trainer, part, each, images) for part, each in zip(found, plans, strict=True)]
@@ -90,6 +91,8 @@ def share(trainer: Trainer, own: Craft | None, each: Plan, images: Tensor) -> Cr
 def crafting_images(trainer: Trainer, count: int, validation: bool) -> Tensor:
     """The first training or validation images (N, C, H, W) in [0, 1], the same on every rank; never test images.
 
+    They are on the device, in the precision that the trainer gives to those of a test.
+
     Raises:
         ValueError: the data do not tell training images from test images.
     """
@@ -105,4 +108,6 @@ def crafting_images(trainer: Trainer, count: int, validation: bool) -> Tensor:
         raise ValueError("UniversalPerturbation: validation=True, but data.val_size is 0: set it above 0")
     trial = bool(getattr(trainer, "fast_dev_run", False))  # an attribute that Lightning does not declare
     loader = data.plain_dataloader(part, data.eval_batch_size if trial else count)
-    return torch.cat([batch[0].to(trainer.strategy.root_device) for batch in loader])
+    images = torch.cat([batch[0].to(trainer.strategy.root_device) for batch in loader])
+    converted: Tensor = trainer.precision_plugin.convert_input(images)
+    return converted

@@ -200,5 +200,6 @@ class UniversalPerturbation(Callback):
     ) -> float:
         """The λ that fools both networks most on the images of the crafting, as rank 0 sees it."""
         networks = [self._all(pl_module)[name] for name in self.together[:2]]
-        rates = scan(networks, images, v_f, v_g).mean(1)
+        with trainer.precision_plugin.forward_context():
+            rates = scan(networks, images, v_f, v_g).mean(1)
         return LAMS[int(trainer.strategy.broadcast(int(rates.argmax())))]

@@ -54,14 +54,13 @@ class Measuring:
         self.images = 0  # on all ranks, once the rates are there
 
     def update(self, images: Tensor) -> None:
-        """Add a batch (N, C, H, W)."""
+        """Add a batch (N, C, H, W), in whose precision the perturbed images are, too."""
         for name, vector in self.vectors.items():
             check_shape(vector, images.shape[1:], Path(name))
-        vectors = self.vectors.values()
-        before = self._predict(images)
-        clipped = [self._predict((images + vector).clamp(0, 1)) for vector in vectors]
-        after = [[self._predict(images + v) for v in vectors], clipped, [self._predict(images + v) for v in self.grid]]
-        for counts, found in zip(self.counts, after, strict=True):
+        before, vectors = self._predict(images), self.vectors.values()
+        plain, mixed = ([self._predict((images + v).to(images)) for v in each] for each in (vectors, self.grid))
+        clipped = [self._predict((images + v).clamp(0, 1).to(images)) for v in vectors]
+        for counts, found in zip(self.counts, (plain, clipped, mixed), strict=True):
             if found:
                 counts.update(before, torch.stack(found))
         if self.shown is None:

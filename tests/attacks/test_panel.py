@@ -57,6 +57,14 @@ def test_other_errors_come_through(error):
     assert found.value is error
 
 
+@pytest.mark.parametrize(("moved", "words"), [({"dtype": torch.bfloat16}, "dtype"), ({"device": "meta"}, "device")])
+def test_another_precision_or_device_is_no_matter_of_size(moved, words):
+    with pytest.raises(RuntimeError, match=words):
+        rates(nn.Sequential(nn.Flatten(), nn.Linear(192, 10)).to(**moved))
+    with pytest.raises(ValueError, match="put a resize before this one"):
+        rates(nn.Sequential(nn.Flatten(), nn.Linear(191, 10)))
+
+
 def test_scores_of_a_wrong_shape_are_no_matter_of_size():
     with pytest.raises(ValueError, match="the model returned scores of shape"):
         rates(nn.Flatten(0))

@@ -1,5 +1,6 @@
 """Universal perturbations, crafted and measured inside Lightning's test loop."""
 
+import copy
 import json
 
 import pytest
@@ -91,6 +92,26 @@ def test_the_matrix_is_the_one_by_hand(pair, run, folder):
     assert "was added to 360 test images" in page
     assert page.count("sees under it.") == 5
     assert "Interpolations between two perturbations" in page
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed"])
+def test_crafts_and_measures_in_the_precision_of_the_trainer(precision, pair, run, folder):
+    networks, craft = list(copy.deepcopy(pair)), attacks.UniversalPerturbation(**CRAFT | {"passes": 1}, seed=7)
+    found = run(networks[0], callback(networks[1], attack=craft, images=12, scan=True), precision=precision)
+    plugin = Trainer(accelerator="cpu", precision=precision, logger=False).precision_plugin
+    train, held_out = (plugin.convert_input(images) for images in (images_of("train", 12), images_of("test")))
+    vectors = [load_perturbation(folder / "perturbations" / f"{name}.npz") for name in ("trained", "other")]
+    with plugin.forward_context():
+        for vector, network in zip(vectors, networks):
+            assert torch.equal(vector, craft([network], train).perturbation)
+        lam = found["test/universal/interpolation/lambda"]
+        rates = attacks.scan(networks, train, *vectors).mean(1)
+        assert rates[round(20 * lam)] == rates.max()
+        for kind, box in (("universal", None), ("universal_clipped", ClipBox())):
+            rates = fooling_rates(networks, held_out, vectors[0], box).tolist()
+            # Batches of another size may round their sums otherwise.
+            assert found[f"test/{kind}/trained/trained"] == pytest.approx(rates[0], abs=2 / 360)
+            assert found[f"test/{kind}/trained/other"] == pytest.approx(rates[1], abs=2 / 360)
 
 
 def test_batches_and_ranks_do_not_matter(pair, run):
