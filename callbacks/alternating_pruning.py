@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
@@ -14,6 +14,8 @@ from callbacks.judges import Judges
 from callbacks.phases import Phases
 from callbacks.weights_in_step import weights_in_step
 from pruning import Mask, clear_optimizer_state
+
+Unit = Literal["epoch", "step"]
 
 
 class AlternatingPruning(Callback, ABC):
@@ -31,7 +33,9 @@ class AlternatingPruning(Callback, ABC):
         validate_pruned: whether the pruned network is validated, and may become the best one.
     """
 
-    def __init__(self, phases: Phases, unit: Literal["epoch", "step"], validate_pruned: bool) -> None:
+    def __init__(self, phases: Phases, unit: Unit, validate_pruned: bool) -> None:
+        if unit not in get_args(Unit):
+            raise ValueError(f"{type(self).__name__}: unit={unit!r} must be epoch or step")
         self.phases, self.unit, self.validate_pruned = phases, unit, validate_pruned
         self.keep: dict[str, Tensor] = {}  # by a parameter's name while pruned: what stays, bool
         self.drops = 0  # how often something was pruned
@@ -155,12 +159,6 @@ def steps_of_epoch(trainer: Trainer) -> int:
     """How many steps an epoch has; 1 where nobody knows, which is never too many."""
     batches = trainer.num_training_batches
     return math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else 1
-
-
-def check_percent(percent: float) -> None:
-    """Refuse what would remove nothing or everything."""
-    if not 0 < percent < 100:
-        raise ValueError(f"percent={percent} must lie between 0 and 100, both excluded")
 
 
 def network_of(pl_module: LightningModule) -> nn.Module:

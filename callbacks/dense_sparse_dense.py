@@ -1,13 +1,11 @@
 """Dense-sparse-dense training, which RePr is compared with: single weights leave instead of filters."""
 
-from typing import Literal
-
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.alternating_pruning import AlternatingPruning, check_percent, network_of
+from callbacks.alternating_pruning import AlternatingPruning, Unit, network_of
 from callbacks.phases import Phases
-from pruning import Mask, smallest_weights
+from pruning import Mask, check_shares, smallest_weights
 
 
 class DenseSparseDense(AlternatingPruning):
@@ -32,11 +30,11 @@ class DenseSparseDense(AlternatingPruning):
         dense_epochs: int = 20,
         sparse_epochs: int = 10,
         cycles: int = 3,
-        unit: Literal["epoch", "step"] = "epoch",
+        unit: Unit = "epoch",
         whole_network: bool = False,
         validate_sparse: bool = False,
     ) -> None:
-        check_percent(percent)
+        check_shares(percent)
         super().__init__(Phases(dense_epochs, sparse_epochs, cycles), unit, validate_sparse)
         self.percent, self.whole_network = percent, whole_network
 

@@ -1,14 +1,14 @@
 """RePr: filters that repeat others leave for a while and return as something new."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from callbacks.alternating_pruning import AlternatingPruning, check_percent, network_of
+from callbacks.alternating_pruning import AlternatingPruning, Unit, network_of
 from callbacks.held_out import evidence_of, held_out_batches
 from callbacks.phases import Phases
 from callbacks.pruning_sections import pruning_section
@@ -22,6 +22,7 @@ from pruning import (
     Site,
     Statistics,
     bring_back,
+    check_shares,
     cycle_generator,
     entries,
     find_sites,
@@ -64,7 +65,7 @@ class RePr(AlternatingPruning):
         pruned_epochs: int = 10,
         cycles: int = 3,
         ranking: Ranking | None = None,
-        unit: Literal["epoch", "step"] = "epoch",
+        unit: Unit = "epoch",
         exclude: Sequence[str] = ("first",),
         max_per_layer: float = 0.9,
         scope: Scope | None = None,
@@ -72,7 +73,7 @@ class RePr(AlternatingPruning):
         bn_statistics: Statistics | None = None,
         validate_pruned: bool = False,
     ) -> None:
-        check_percent(percent)
+        check_shares(percent, max_per_layer)
         super().__init__(Phases(full_epochs, pruned_epochs, cycles), unit, validate_pruned)
         self.percent, self.exclude, self.max_per_layer, self.scope = percent, exclude, max_per_layer, scope
         self.ranking = ranking or Orthogonality()

@@ -35,7 +35,7 @@ from pruning.returning import (
     bring_back,
     initial_norms,
 )
-from pruning.selection import EachLayer, Scope, WholeNetwork, select
+from pruning.selection import EachLayer, Scope, WholeNetwork, check_shares, select
 from pruning.sites import Columns, Norm, Site, entries
 from pruning.streaming import Streamed, stream
 from pruning.weight_masks import smallest_weights
@@ -77,6 +77,7 @@ __all__ = [
     "bring_back",
     "canonical_correlations",
     "chance_correlation",
+    "check_shares",
     "clear_optimizer_state",
     "cycle_generator",
     "entries",

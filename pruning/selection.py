@@ -60,7 +60,8 @@ def select(
         exclude: convolutions that are not ranked, by name; "first" is the first one.
         scope: which filters compete; all of the network by default.
     """
-    _check(importance, percent, max_per_layer)
+    check_shares(percent, max_per_layer)
+    _check(importance)
     excluded = _names(importance, exclude)
     ranked = {name: values for name, values in importance.items() if name not in excluded}
     if not ranked:
@@ -92,11 +93,15 @@ def _names(importance: Importance, exclude: Sequence[str]) -> set[str]:
     return names
 
 
-def _check(importance: Importance, percent: float, max_per_layer: float) -> None:
+def check_shares(percent: float, max_per_layer: float = 1.0) -> None:
+    """Refuse what would remove nothing or everything, and a share that is none."""
     if not 0 < percent < 100:
         raise ValueError(f"percent={percent} must lie between 0 and 100, both excluded")
     if not 0 < max_per_layer <= 1:
         raise ValueError(f"max_per_layer={max_per_layer} must lie in (0, 1]: it is a share of a layer's filters")
+
+
+def _check(importance: Importance) -> None:
     for name, values in importance.items():
         if values.isnan().any():
             raise ValueError(f"the importance of filters of {name} is NaN: look at the weights and the loss for NaN")

@@ -144,6 +144,21 @@ def test_resumed_at_an_epochs_end_equals_uninterrupted(hook, tmp_path):
     assert_same_end(whole, resumed)
 
 
+@pytest.mark.parametrize("strict", [True, False])  # whether a missing figure is an error
+def test_resumed_in_a_pruned_phase_training_stops_as_early(strict, tmp_path):
+    def callbacks():
+        return RePr(**SHORT), EarlyStopping("val/acc", patience=1, mode="max", min_delta=1.0, strict=strict)
+
+    whole = fit(tmp_path / "whole", *callbacks(), every_step=True)
+    with pytest.raises(InterruptedError):
+        fit(tmp_path / "broken", *callbacks(), Crash("on_train_batch_end", 1, 2), every_step=True)
+    path = tmp_path / "broken" / "last.ckpt"
+    kept = torch.load(path, weights_only=True)["callbacks"]
+    assert [state["patience"] for name, state in kept.items() if name.startswith("EarlyStopping")] == [1]
+    resumed = fit(tmp_path / "broken", *callbacks(), ckpt_path=path, every_step=True)
+    assert whole.current_epoch == resumed.current_epoch == 3
+
+
 def test_phases_in_steps(tmp_path):
     watch = Watch()
     fit(tmp_path, RePr(40, 4, 3, 2, unit="step"), watch)
@@ -231,6 +246,13 @@ def test_phases_fit_into_few_steps(tmp_path):
 def test_refuses_to_remove_nothing_or_everything(percent):
     with pytest.raises(ValueError, match=f"percent={percent} must lie between 0 and 100"):
         RePr(percent)
+
+
+def test_refuses_units_and_shares_that_are_none():
+    with pytest.raises(ValueError, match="RePr: unit='epochs' must be epoch or step"):
+        RePr(unit="epochs")
+    with pytest.raises(ValueError, match=r"max_per_layer=1.5 must lie in \(0, 1\]"):
+        RePr(max_per_layer=1.5)
 
 
 def test_refuses_phases_that_do_not_fit(tmp_path):
