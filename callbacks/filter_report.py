@@ -16,7 +16,7 @@ from callbacks.chosen_images import ChosenImages
 from callbacks.figures import to_pixels
 from callbacks.filter_figures import draw_correlations, draw_drops, draw_removed
 from callbacks.filter_findings import Findings, find_out, spread
-from callbacks.filter_sections import filter_sections, orthogonality_section
+from callbacks.filter_sections import draw_relative, filter_sections, orthogonality_section
 from callbacks.held_out import evidence_of
 from callbacks.sections import Reporting, Section, Text
 from pruning import Site, find_sites, orthogonality_sum
@@ -31,10 +31,11 @@ class FilterReport(Callback):
     """Shows how much the filters of each layer repeat each other, and what the network would lose without each.
 
     After each epoch, the sum of |cos| between the filters of each layer is noted; over all layers it is logged as
-    ``filters/orthogonality``. At the end of a test, the first canonical correlation between the maps of every two
-    filters of a layer is measured (figures 5.2 and 5.11 of the thesis of Prakash 2019), and the accuracy without each
-    filter. The report shows them, and TensorBoard as ``test/filter_correlations`` and ``test/filter_drops``. Where a
-    callback removes filters, ``train/filters_removed`` shows how many of each layer left in each cycle.
+    ``filters/orthogonality``, and at the end of training drawn as ``train/filter_orthogonality``. At the end of a test,
+    the first canonical correlation between the maps of every two filters of a layer is measured (figures 5.2 and 5.11
+    of the thesis of Prakash 2019), and the accuracy without each filter. The report shows them, and TensorBoard as
+    ``test/filter_correlations`` and ``test/filter_drops``. Where a callback removes filters, ``train/filters_removed``
+    shows how many of each layer left in each cycle.
 
     Args:
         images: how many test images are looked at, drawn once and for all. Over fewer than 700, unrelated filters
@@ -84,6 +85,8 @@ class FilterReport(Callback):
             pl_module.log("filters/orthogonality", total, sync_dist=True, reduce_fx="max")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.sites and self.sums:
+            show(trainer, "train/filter_orthogonality", partial(draw_relative, self.sums, self._shapes(pl_module)))
         if self.sites and (history := removed(trainer)):
             filters = {site.name: site.filters for site in self.sites}
             show(trainer, "train/filters_removed", partial(draw_removed, history, filters))
@@ -133,9 +136,7 @@ class FilterReport(Callback):
         if self.problem:
             return [Section("Filters", [Text(self.problem)], order=31)]
         if trainer.state.fn == "fit" and self.sums and self.sites:
-            weights = {site.name: network_of(pl_module).get_parameter(site.weight) for site in self.sites}
-            shapes = {name: (len(weight), weight[0].numel()) for name, weight in weights.items()}
-            return [orthogonality_section(self.sums, shapes, removed(trainer, undrawn=True))]
+            return [orthogonality_section(self.sums, self._shapes(pl_module), removed(trainer, undrawn=True))]
         if trainer.state.fn == "test" and self.findings is not None:
             return filter_sections(self.findings, len(self.sites))
         return []
@@ -145,6 +146,11 @@ class FilterReport(Callback):
         with self._excused():
             image = torch.zeros(1, *image_shape, dtype=next(network.parameters()).dtype)
             self.sites = find_sites(network, image).sites
+
+    def _shapes(self, pl_module: LightningModule) -> dict[str, tuple[int, int]]:
+        """How many filters each layer has, and how long they are."""
+        weights = {site.name: network_of(pl_module).get_parameter(site.weight) for site in self.sites}
+        return {name: (len(weight), weight[0].numel()) for name, weight in weights.items()}
 
     def _note(self, pl_module: LightningModule, epoch: int) -> float:
         sums = orthogonality_sum(network_of(pl_module), self.sites)

@@ -42,9 +42,8 @@ def orthogonality_section(
         f"count. Over all layers it was {start:,.1f} after epoch {first + 1:.0f} and {end:,.1f} after epoch "
         f"{last + 1:.0f}. Divided by what random filters of the same length would have, layers can be compared."
     )
-    names = spread([name for name in sums if shapes[name][0] > 1], CURVES)
-    caption = f"The sum beside that of random filters, which is 1{of_all(names, sums)}."
-    figure = Figure(draw_relative({name: sums[name] for name in names}, shapes), caption)
+    caption = f"The sum beside that of random filters, which is 1{of_all(compared(shapes), sums)}."
+    figure = Figure(draw_relative(sums, shapes), caption)
     blocks: list[Block] = [Text(words), Columns([figure, overlap_table(sums, shapes)])]
     if history:
         filters = {name: shape[0] for name, shape in shapes.items()}
@@ -105,10 +104,15 @@ def total_of(sums: Mapping[str, Series]) -> list[list[float]]:
     return [[points[0][0], sum(point[1] for point in points)] for points in zip(*sums.values())]
 
 
+def compared(shapes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """The layers with a curve of their own."""
+    return spread([name for name, (filters, _) in shapes.items() if filters > 1], CURVES)
+
+
 def draw_relative(sums: Mapping[str, Series], shapes: Mapping[str, tuple[int, int]]) -> "Drawing":
     """Sums of |cos| over the epochs, divided by those of random filters."""
     curves = {
-        name: [[epoch, value / random_sum(*shapes[name])] for epoch, value in points] for name, points in sums.items()
+        name: [[epoch, value / random_sum(*shapes[name])] for epoch, value in sums[name]] for name in compared(shapes)
     }
     drawing = draw_curves("", curves)
     legend = drawing.axes[0].get_legend()

@@ -12,8 +12,8 @@ class Teaching(LossCallback):
     """Mixes the training loss with the distance to a teacher's scores.
 
     The loss becomes (1 - a) · loss + a · T² KL(teacher ‖ student); without a teacher it stays what it is. The teacher
-    sees the student's images. It is no part of the module that is trained, so neither checkpoints nor optimisers nor
-    DDP know of it.
+    sees the student's images. It is no part of the module that is trained, so neither optimisers nor DDP know of it,
+    and a checkpoint's weights are the student's alone.
 
     Args:
         temperature: T, above 0.

@@ -63,5 +63,5 @@ def orthogonality_loss(network: nn.Module, sites: Sequence[Site]) -> Tensor:
 
 
 def orthogonality_sum(network: nn.Module, sites: Sequence[Site]) -> dict[str, float]:
-    """Σ P of every convolution by name (figure 5.4 of the thesis): 0 for orthogonal filters, up to J(J-1)."""
+    """Σ P of every convolution by name: 0 for orthogonal filters, up to J(J-1)."""
     return {site.name: float(overlaps(rows(network, site)).sum()) for site in sites}

@@ -284,7 +284,8 @@ def test_report_and_tensorboard(trainer, folder):
     for words in ("Filter orthogonality", "Filters that left", "Filter correlations", "filters without loss"):
         assert words in html
     events = EventAccumulator(str(folder)).Reload()
-    assert {"train/filters_removed", "test/filter_correlations", "test/filter_drops"} <= set(events.Tags()["images"])
+    pictures = {"train/filter_orthogonality", "train/filters_removed", "test/filter_correlations", "test/filter_drops"}
+    assert pictures <= set(events.Tags()["images"])
     assert len(events.Scalars("filters/orthogonality")) == 2
 
 
