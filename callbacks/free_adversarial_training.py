@@ -28,6 +28,10 @@ class FreeAdversarialTraining(Hardening):
             raise ValueError(f"FreeAdversarialTraining: eps={eps} must lie in [0, 1]: write 8/255 as 0.03137")
         if replays < 1:
             raise ValueError(f"FreeAdversarialTraining: replays={replays} must be 1 or more")
+        if step is not None and not step >= 0:
+            raise ValueError(
+                f"FreeAdversarialTraining: step={step} must be 0 or more: below, images would be made easier"
+            )
         self.eps, self.replays, self.step = eps, replays, eps if step is None else step
         self.kept: list[Tensor] = []  # images and labels that come again
         self.delta = torch.zeros(0)  # (N, C, H, W)

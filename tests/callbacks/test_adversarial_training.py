@@ -1,5 +1,7 @@
 """Training on adversarial examples."""
 
+import copy
+
 import pytest
 import torch
 from lightning import Callback, Trainer, seed_everything
@@ -26,7 +28,17 @@ class Seen(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         self.images.append(batch[0].detach().clone())
-        self.statistics.append(int(pl_module.network.layers[1].num_batches_tracked))
+        self.statistics.append(int(getattr(pl_module.network.layers[1], "num_batches_tracked", 0)))
+
+
+class Before(Callback):
+    """Clean images, labels and the network as a step begins, where it stands before the callback that attacks."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.steps.append((batch[0].clone(), batch[1], copy.deepcopy(pl_module.network)))
 
 
 def seen(folder, *callbacks, **options):
@@ -49,25 +61,57 @@ def test_a_budget_of_zero_is_plain_training(options, tmp_path):
     torch.testing.assert_close(end(tmp_path / "hardened"), end(tmp_path / "plain"), rtol=0, atol=0)
 
 
-def test_images_are_what_the_attack_makes_of_them(tmp_path):
-    class Attacked(Callback):
-        """The same attack by hand, on a network that is still the one that was attacked."""
+WAYS = [{}, {"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}]
+
+
+@pytest.mark.parametrize("options", WAYS, ids=str)
+def test_images_are_what_the_attack_makes_of_them(options, tmp_path):
+    before, training, watch = Before(), AdversarialTraining(PGD(**SMALL)), Seen()
+    trainer = fit(tmp_path, before, training, watch, max_epochs=1, limit_train_batches=3, **options)
+    for step, (clean, labels, network) in enumerate(before.steps):
+        generator = torch.Generator().manual_seed(hash((training.seed, 0, step, 0)) % 2**63)
+        with trainer.precision_plugin.forward_context():
+            expected = PGD(**SMALL)(network, clean, labels, generator=generator).images
+        torch.testing.assert_close(watch.images[step], expected, rtol=0, atol=1e-6)
+        assert (expected - clean).abs().max() == pytest.approx(0.1, abs=1e-6)
+
+
+class Grey(Digits):
+    """All images alike, so that their random starts can be compared."""
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return [torch.full_like(batch[0], 0.5), batch[1]]
+
+
+def test_ranks_start_at_points_of_their_own(tmp_path):
+    class Differ(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            ours, others = trainer.strategy.all_gather(batch[0])
+            assert ours.std() > 0.01
+            assert (ours != others).float().mean() > 0.99
+
+    starts = AdversarialTraining(PGD(eps=0.1, step=0.0, steps=1))
+    fit(tmp_path, starts, Differ(), data=Grey(batch_size=100), max_epochs=1, limit_train_batches=1, **TWO)
+
+
+@pytest.mark.gpu
+def test_mixed_precision_on_a_gpu_leaves_its_random_state_alone(tmp_path):
+    class State(Callback):
+        def __init__(self):
+            self.states = []
 
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            if batch_idx == 0:
-                self.network_state = {name: value.clone() for name, value in pl_module.state_dict().items()}
-                self.clean = batch[0].clone()
-                self.labels = batch[1]
+            self.states.append(torch.cuda.get_rng_state())
 
-    by_hand, training = Attacked(), AdversarialTraining(PGD(**SMALL))
-    trainer_watch = Seen()
-    trainer = fit(tmp_path, by_hand, training, trainer_watch, max_epochs=1)
-    model = trainer.lightning_module
-    model.load_state_dict(by_hand.network_state)
-    generator = torch.Generator().manual_seed(hash((training.seed, 0, 0, 0)) % 2**63)
-    expected = PGD(**SMALL)(model, by_hand.clean, by_hand.labels, generator=generator).images
-    torch.testing.assert_close(trainer_watch.images[0], expected, rtol=0, atol=1e-6)
-    assert (expected - by_hand.clean).abs().max() == pytest.approx(0.1, abs=1e-6)
+    before, after, clean, watch = State(), State(), Before(), Seen()
+    options = {"accelerator": "gpu", "devices": 1, "precision": "16-mixed", "max_epochs": 1}
+    trainer = fit(tmp_path, clean, before, AdversarialTraining(PGD(**SMALL)), after, watch, **options)
+    assert len(before.states) == STEPS
+    assert all(map(torch.equal, before.states, after.states))
+    for (images, _, _), attacked in zip(clean.steps, watch.images):
+        assert float((attacked - images).abs().max()) == pytest.approx(0.1, abs=1e-6)
+    assert trainer.precision_plugin.scaler.get_scale() > 0
+    assert all(parameter.isfinite().all() for parameter in trainer.lightning_module.parameters())
 
 
 def test_a_share_of_the_batch_stays_clean_and_the_budget_grows(tmp_path):
@@ -125,6 +169,21 @@ def test_free_training_replays_a_batch_and_moves_along_its_gradient(tmp_path):
         change = images[step] - clean[first]
         assert change.abs().max() == pytest.approx(0.1, abs=1e-6)
     assert (images[3] - clean[3]).any()  # it goes over to the next batch
+
+
+@pytest.mark.parametrize("options", WAYS, ids=str)
+def test_free_training_moves_along_the_gradient_of_the_step_by_hand(options, tmp_path):
+    before, watch, plain = Before(), Seen(), TwoLayers(batch_norm=False)  # nor dropout, which would draw again
+    options = {"max_epochs": 1, "limit_train_batches": 3, "network": plain, **options}
+    trainer = fit(tmp_path, before, FreeAdversarialTraining(0.1, replays=3, step=0.04), watch, **options)
+    (clean, labels, _), delta = before.steps[0], 0
+    for images, (_, _, network) in zip(watch.images, before.steps):
+        torch.testing.assert_close(images, (clean + delta).clamp(0, 1), rtol=0, atol=1e-6)
+        images.requires_grad_()
+        with trainer.precision_plugin.forward_context():
+            loss = nn.functional.cross_entropy(network(images), labels)
+        (gradient,) = torch.autograd.grad(loss, images)
+        delta = (delta + 0.04 * gradient.sign()).clamp(-0.1, 0.1)
 
 
 def test_a_gradient_that_is_no_number_leaves_the_perturbation():
@@ -186,6 +245,8 @@ def robust_accuracy(callback, epochs=5, eps=0.08, seed=0):
         (lambda: AdversarialTraining(warmup_epochs=-1), "warmup_epochs=-1 must be 0 or more"),
         (lambda: FreeAdversarialTraining(eps=8), "eps=8 must lie in"),
         (lambda: FreeAdversarialTraining(replays=0), "replays=0 must be 1 or more"),
+        (lambda: FreeAdversarialTraining(step=-1), "step=-1 must be 0 or more"),
+        (lambda: FreeAdversarialTraining(step=float("nan")), "step=nan must be 0 or more"),
     ],
 )
 def test_refuses_impossible_options(make, words):
