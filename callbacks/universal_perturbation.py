@@ -71,7 +71,7 @@ class UniversalPerturbation(Callback):
         schedules = [schedule or Single()] if schedule is None or isinstance(schedule, Schedule) else list(schedule)
         self.plans = plan(attack or DeepFoolCrafting(), schedules, names, self.together)
         self._check(names)
-        self.folder: str | None = None
+        self.folder = Path()  # of the run
         self.networks: dict[str, nn.Module] = {}  # the others
         self.crafts: dict[str, Craft] = {}
         self.lam: float | None = None  # the best of the scan
@@ -80,7 +80,8 @@ class UniversalPerturbation(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.crafts, self.lam, self.measuring, self.findings = {}, None, None, None
-        self.folder = trainer.log_dir  # asked here, where all ranks come by: the answer is broadcast
+        # Asked here, where all ranks come by: the answer is broadcast.
+        self.folder = Path(trainer.log_dir or trainer.default_root_dir)
         if stage == "test" or (stage == "fit" and self.after_fit):
             self.networks = put_beside(trainer, self.others)
 
@@ -184,13 +185,13 @@ class UniversalPerturbation(Callback):
     def _craft(self, trainer: Trainer, pl_module: LightningModule, images: Tensor) -> None:
         """Craft all perturbations, and store them in the run folder."""
         self.crafts = craft(trainer, self.plans, self._all(pl_module), images)
-        if trainer.is_global_zero and self.folder and not getattr(trainer, "fast_dev_run", False):
+        if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
             for each in self.plans:
                 self._path(each).parent.mkdir(parents=True, exist_ok=True)
                 save_perturbation(self.crafts[each.name].perturbation, self._path(each))
 
     def _path(self, each: Plan) -> Path:
-        return Path(self.folder or ".") / "perturbations" / f"{each.name}.npz"
+        return self.folder / "perturbations" / f"{each.name}.npz"
 
     def _all(self, pl_module: LightningModule) -> dict[str, nn.Module]:
         return {self.name: pl_module, **self.networks}

@@ -1,5 +1,6 @@
 """Files of perturbations: a round trip, published ones, and what is refused."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,15 @@ def test_a_round_trip(tmp_path):
 
 
 def test_a_round_trip_through_safetensors(tmp_path):
-    pytest.importorskip("safetensors")
     perturbation = torch.randn(5, 7, 3).permute(2, 0, 1)
     save_perturbation(perturbation, tmp_path / "v.safetensors")
     assert torch.equal(load_perturbation(tmp_path / "v.safetensors"), perturbation)
+
+
+def test_safetensors_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(ValueError, match=r"v\.safetensors: the package safetensors is not installed; .* use \.npz"):
+        save_perturbation(torch.zeros(1, 8, 8), tmp_path / "v.safetensors")
 
 
 def test_published_layouts(tmp_path):

@@ -144,11 +144,21 @@ def test_crafted_at_the_end_of_training_and_read_again_in_a_test(pair, trainer, 
     assert not any("other" in name for name in model.state_dict())
 
 
+def test_without_a_logger_files_go_where_the_report_goes(pair, tmp_path):
+    quick = UniversalPerturbation(attack=UniversalGradient(radius=0.2, passes=1), images=20)
+    options = {"logger": False, "default_root_dir": tmp_path / "root", "accelerator": "cpu"}
+    quiet = {"enable_progress_bar": False, "enable_checkpointing": False}
+    Trainer(callbacks=[Report(), quick], **options, **quiet).test(pair[0], Digits(), verbose=False)
+    assert (tmp_path / "root" / "report.html").exists()
+    assert (tmp_path / "root" / "perturbations" / "trained.npz").exists()
+    assert not (tmp_path / "perturbations").exists()
+
+
 def test_files_are_measured_beside_attacks_and_beside_crafts(pair, run, tmp_path):
     model, _ = pair
     vector = 0.25 * torch.randn(3, 32, 32).sign()
-    attacks.save_perturbation(vector, tmp_path / "noise.npz")
-    path = str(tmp_path / "noise.npz")
+    path = str(tmp_path / "noise.safetensors")
+    attacks.save_perturbation(vector, path)
     beside = FoolingRate([attacks.FGSM(eps=0.05)], perturbations=[path], budgets=[0.01, 0.05], images=0)
     found = run(model, beside, UniversalPerturbation(schedule=[], files={"random": path}))
     held_out = images_of("test")
