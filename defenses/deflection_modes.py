@@ -86,11 +86,10 @@ class Paper(Mode):
         height, width = images.shape[2:]
         draws = streams.uniform(3, count, stream=0)
         pixels = (draws[:, 0] * (height * width)).long()  # (N, K)
-        rows, columns = pixels // width, pixels % width
+        rows = pixels // width
+        columns = pixels - rows * width  # a remainder would divide once more
         sources = window.sources(rows, columns, (height, width), 0, draws[:, 1:])
-        moving = torch.ones_like(pixels, dtype=torch.bool)
-        if maps is not None:
-            moving = maps.flatten(1).gather(1, pixels) < streams.uniform(count, stream=1)
+        moving = None if maps is None else maps.flatten(1).gather(1, pixels) < streams.uniform(count, stream=1)
         table = window.replacement.table(images, window.reach)
         return write(images, table, pixels, window.replacement.places(pixels, sources), moving)
 
@@ -144,23 +143,31 @@ class Authors(Mode):
         return (pixels + offset).view(shape), (sources + offset).view(shape), moving.view(shape)
 
 
-def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving: Tensor) -> Tensor:
-    """Images with pixels (N, K) replaced by those of a table at places (N, K) where they move; the last write counts.
+def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving: Tensor | None) -> Tensor:
+    """Images with pixels (N, K) replaced by those of a table at places (N, K); the last write counts.
 
     All writes to one pixel are made the same, so that their order does not matter, and only one carries the gradient.
+
+    Args:
+        images: (N, C, H, W).
+        table: of the same shape.
+        pixels: that are written.
+        places: that are read.
+        moving: (N, K) whether a draw writes at all; None where all do.
     """
     count = pixels.shape[1]
     if not count:
         return images
-    numbers = torch.arange(count, device=pixels.device, dtype=torch.int32)
-    order = numbers + count * moving.int()  # writes that move come last
+    numbers = torch.arange(count, device=pixels.device, dtype=torch.int32).expand_as(pixels)
+    order = numbers if moving is None else numbers + count * moving.int()  # writes that move come last
     last = order.new_empty(len(images), images.shape[2] * images.shape[3])  # read only where it is written
-    winners = last.scatter_(1, pixels, -1).scatter_reduce_(1, pixels, order, "amax").gather(1, pixels).long() % count
-    own, moved = (winners == numbers).unsqueeze(1), moving.gather(1, winners).unsqueeze(1)
+    latest = last.scatter_(1, pixels, -1).scatter_reduce_(1, pixels, order, "amax").gather(1, pixels)
+    winners = (latest if moving is None else latest % count).long()
     new = _read(table, places.gather(1, winners))
-    new = torch.where(moved, new, _read(images, pixels))
+    if moving is not None:
+        new = torch.where((latest >= count).unsqueeze(1), new, _read(images, pixels))
     if new.requires_grad:
-        new = torch.where(own, new, new.detach())
+        new = torch.where((winners == numbers).unsqueeze(1), new, new.detach())
     index = pixels.unsqueeze(1).expand(-1, images.shape[1], -1)
     return images.flatten(2).scatter(2, index, new).view_as(images)
 

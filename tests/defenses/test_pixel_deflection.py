@@ -154,6 +154,16 @@ def test_the_last_write_counts_and_one_of_equal_writes_carries_the_gradient():
     assert gradient.flatten().tolist() == [0, 10, 10100, 1000, 0, 100001]
 
 
+def test_where_all_draws_move_none_need_be_marked():
+    images, generator = torch.rand(3, 2, 5, 4, requires_grad=True), torch.Generator().manual_seed(0)
+    pixels, places = torch.randint(20, (2, 3, 60), generator=generator)  # every pixel several times
+    weights = torch.rand(images.shape)
+    marked, plain = (write(images, images, pixels, places, moving) for moving in (torch.ones(3, 60).bool(), None))
+    assert torch.equal(marked, plain)
+    gradients = [torch.autograd.grad((new * weights).sum(), images)[0] for new in (marked, plain)]
+    torch.testing.assert_close(*gradients)
+
+
 def test_the_gradient_is_the_index_maps():
     images = torch.rand(3, 2, 12, 13, dtype=torch.float64, requires_grad=True)
     for mode in MODES:
