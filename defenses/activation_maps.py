@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from defenses.checks import check_whole
 from modes import evaluating
 from options import check_at_least
 
@@ -98,6 +99,7 @@ class RobustActivationMap(ActivationMap):
     """
 
     def __init__(self, classes: int = 5) -> None:
+        check_whole(self, classes=classes)
         check_at_least(self, 1, classes=classes)
         self.classes = classes
 

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from defenses.checks import check_whole
 from defenses.defense import Defense
 from defenses.parts import by_parts
 from options import check_above, check_at_least, check_between
@@ -22,6 +23,7 @@ class AnisotropicDiffusion(Defense):
 
     def __init__(self, steps: int = 10, edge: float = 0.1, rate: float = 0.2) -> None:
         super().__init__()
+        check_whole(self, steps=steps)
         check_at_least(self, 0, steps=steps)
         check_above(self, 0, edge=edge)
         check_between(self, 0, 0.25, rate=rate)

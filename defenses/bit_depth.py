@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from defenses.checks import check_whole
 from defenses.defense import Defense, Gradient
 from options import check_between
 
@@ -19,6 +20,7 @@ class BitDepth(Defense):
 
     def __init__(self, bits: int = 5) -> None:
         super().__init__()
+        check_whole(self, bits=bits)
         check_between(self, 1, 8, bits=bits)
         self.bits = bits
 

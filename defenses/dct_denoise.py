@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from defenses.blocks import from_blocks, harmonics, to_blocks
+from defenses.checks import check_whole
 from defenses.colour import Colour, ColourName, colour_of
 from defenses.defense import Defense
 from defenses.noise_level import Units, UnitsName, units_of
@@ -36,6 +37,7 @@ class DctDenoise(Defense):
     ) -> None:
         super().__init__()
         check_at_least(self, 0, sigma=sigma)
+        check_whole(self, block=block)
         check_at_least(self, 2, block=block)
         self.sigma, self.block = sigma, block
         self.threshold, self.shrinkage = threshold_of(threshold), shrinkage_of(shrinkage)

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from defenses.blocks import from_blocks, harmonics, to_blocks
+from defenses.checks import check_grey_or_rgb, check_whole
 from defenses.colour import YCbCr
 from defenses.defense import Defense, Gradient
 from defenses.parts import by_parts
@@ -48,12 +49,12 @@ class Jpeg(Defense):
 
     def __init__(self, quality: int = 75, subsample: bool = True) -> None:
         super().__init__()
+        check_whole(self, quality=quality)
         check_between(self, 1, 100, quality=quality)
         self.quality, self.subsample = quality, subsample
 
     def restore(self, images: Tensor, run: int) -> Tensor:
-        if images.shape[1] not in (1, 3):
-            raise ValueError(f"images have {images.shape[1]} channels: Jpeg takes 1 (grey) or 3 (RGB)")
+        check_grey_or_rgb(self, images)
         return by_parts(self._through_files, images)
 
     def _through_files(self, images: Tensor) -> Tensor:
@@ -86,10 +87,12 @@ class DifferentiableJpeg(Defense):
 
     def __init__(self, quality: int = 75, subsample: bool = True, soft: bool = True) -> None:
         super().__init__()
+        check_whole(self, quality=quality)
         check_between(self, 1, 100, quality=quality)
         self.quality, self.subsample, self.soft = quality, subsample, soft
 
     def restore(self, images: Tensor, run: int) -> Tensor:
+        check_grey_or_rgb(self, images)
         colour, size = YCbCr(), (images.shape[2], images.shape[3])
         channels = self._whole(colour.apart(images) * 255)
         luma = self._quantised(channels[:, :1] - 128, LUMA_STEPS) + 128

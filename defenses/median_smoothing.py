@@ -5,6 +5,7 @@ from torch import Tensor
 
 from defenses import opencv
 from defenses.borders import doubled, shifted
+from defenses.checks import check_whole
 from defenses.defense import Defense
 from defenses.parts import by_parts
 from options import check_at_least
@@ -22,6 +23,7 @@ class MedianSmoothing(Defense):
 
     def __init__(self, size: int = 3) -> None:
         super().__init__()
+        check_whole(self, size=size)
         check_at_least(self, 1, size=size)
         self.size = size
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from defenses.borders import mirrored
+from defenses.checks import check_whole
 from defenses.defense import Defense
 from defenses.parts import by_parts
 from options import check_above
@@ -24,6 +25,7 @@ class NonLocalMeans(Defense):
 
     def __init__(self, search: int = 13, patch: int = 3, strength: float = 4.0) -> None:
         super().__init__()
+        check_whole(self, search=search, patch=patch)
         check_above(self, 0, strength=strength)
         for name, value in (("search", search), ("patch", patch)):
             if value < 1 or value % 2 == 0:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from defenses.activation_maps import ActivationMap
+from defenses.checks import check_whole
 from defenses.defense import Defense
 from defenses.deflection_modes import Mode, ModeName, Window, mode_of
 from defenses.replacement import Replacement, ReplacementName, replacement_of
@@ -41,6 +42,7 @@ class PixelDeflection(Defense):
         replacement: Replacement | ReplacementName = "random",
     ) -> None:
         super().__init__()
+        check_whole(self, deflections=deflections, window=window)
         check_at_least(self, 0, deflections=deflections, window=window)
         self.deflections, self.window, self.activation_map = deflections, window, activation_map
         self.mode, self.sampling, self.replacement = mode_of(mode), sampling_of(sampling), replacement_of(replacement)

@@ -1,13 +1,14 @@
 """Build images anew from patches of clean ones."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from defenses.checks import TOLERANCE
+from defenses.checks import TOLERANCE, check_whole
 from defenses.defense import Defense, Gradient
 from defenses.patch_bank import cut, join, nearest
 from options import check_at_least
@@ -44,6 +45,7 @@ class Quilting(Defense):
         patches = read(bank) if isinstance(bank, str) else bank
         check_patches(patches)
         self.size = patches.shape[2]
+        check_whole(self, overlap=overlap, neighbors=neighbors, cells=cells, probes=probes)
         check_at_least(self, 0, overlap=overlap)
         if overlap >= self.size:
             raise ValueError(f"Quilting: overlap={overlap} must be below the patches' size, {self.size}")
@@ -51,6 +53,11 @@ class Quilting(Defense):
         if max(neighbors, cells or 0) > len(patches):
             raise ValueError(
                 f"Quilting: neighbors={neighbors} and cells={cells} must not exceed the bank's {len(patches)} patches"
+            )
+        if cells and find_spec("faiss") is None:
+            raise ValueError(
+                f"Quilting: cells={cells} needs FAISS, which is not installed: pip install faiss-cpu, or leave it out "
+                "to search exactly"
             )
         self.overlap, self.neighbors, self.cells, self.probes = overlap, neighbors, cells, probes
         self.random = neighbors > 1

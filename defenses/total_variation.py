@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from defenses.checks import check_whole
 from defenses.defense import Defense, Gradient
 from defenses.parts import by_parts
 from options import check_at_least, check_between
@@ -29,6 +30,7 @@ class TotalVariation(Defense):
         super().__init__()
         check_at_least(self, 0, weight=weight)
         check_between(self, 0, 1, drop=drop)
+        check_whole(self, steps=steps)
         check_at_least(self, 1, steps=steps)
         self.weight, self.drop, self.steps = weight, drop, steps
         self.random = drop > 0

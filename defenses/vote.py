@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from defenses.checks import check_whole
 from defenses.defense import Defense
 from options import check_at_least
 
@@ -21,6 +22,7 @@ class Vote(nn.Module):
 
     def __init__(self, defense: Defense, runs: int = 10) -> None:
         super().__init__()
+        check_whole(self, runs=runs)
         check_at_least(self, 1, runs=runs)
         self.defense, self.runs = defense, runs
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from defenses.checks import check_whole
 from defenses.colour import Colour, ColourName, colour_of
 from defenses.defense import Defense
 from defenses.noise_level import Units, UnitsName, estimated, units_of
@@ -40,6 +41,7 @@ class WaveletDenoise(Defense):
     ) -> None:
         super().__init__()
         check_at_least(self, 0, sigma=sigma)
+        check_whole(self, levels=levels)
         check_at_least(self, 1, levels=levels)
         filters_of(wavelet)
         self.wavelet, self.sigma, self.levels = wavelet, sigma, levels

@@ -229,6 +229,7 @@ def test_a_gpu_agrees(defense, photographs):
         (lambda x: Sequence([]), r"Sequence: parts=\[\] is empty"),
         (lambda x: Jpeg(0), "Jpeg: quality=0 must lie from 1 to 100"),
         (lambda x: Jpeg()(x[:, :2]), "images have 2 channels: Jpeg takes 1"),
+        (lambda x: DifferentiableJpeg()(x[:, :2]), "images have 2 channels: DifferentiableJpeg takes 1"),
         (lambda x: DifferentiableJpeg(101), "DifferentiableJpeg: quality=101 must lie from 1 to 100"),
         (lambda x: MedianSmoothing(0), "MedianSmoothing: size=0 must be at least 1"),
         (lambda x: NonLocalMeans(search=4), "NonLocalMeans: search=4 must be odd and at least 1"),

@@ -1,5 +1,7 @@
 """Banks of patches: written from a data set, read by quilting, refused in words."""
 
+import sys
+
 import pytest
 import torch
 from PIL import Image
@@ -74,6 +76,13 @@ def test_where_a_list_holds_nothing_the_search_is_exact():
     quilting._lists = Empty()
     nearest = torch.cdist(queries, bank.flatten(1)).argmin(1)
     assert torch.equal(quilting._nearest(queries, bank.flatten(1)), nearest.unsqueeze(1).expand(-1, 2))
+
+
+def test_lists_without_faiss_are_refused_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ValueError, match=r"cells=3 needs FAISS.*pip install faiss-cpu, or leave it out"):
+        Quilting(torch.rand(30, 1, 3, 3), cells=3)
+    assert Quilting(torch.rand(30, 1, 3, 3))(torch.rand(1, 1, 8, 8)).shape == (1, 1, 8, 8)
 
 
 def test_banks_that_hold_something_else_are_refused(tmp_path):

@@ -1,18 +1,26 @@
 """What is refused in words: pixels out of range, and images that are too small."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from defenses import (
+    AnisotropicDiffusion,
     BitDepth,
+    DctDenoise,
     Defended,
+    DifferentiableJpeg,
     Identity,
     Jpeg,
     MedianSmoothing,
+    NonLocalMeans,
     PixelDeflection,
+    Quilting,
     RobustActivationMap,
     Sequence,
     TotalVariation,
+    Vote,
     WaveletDenoise,
 )
 from networks import Resized, VanillaConvNet
@@ -63,6 +71,35 @@ def test_only_the_first_batch_is_checked(monkeypatch):
     for size in (0, 2, 3):
         defense(torch.rand(size, 3, 8, 8))
     assert seen == [2]
+
+
+BANK = torch.rand(30, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+COUNTS = [
+    (AnisotropicDiffusion, "steps"),
+    (BitDepth, "bits"),
+    (DctDenoise, "block"),
+    (DifferentiableJpeg, "quality"),
+    (Jpeg, "quality"),
+    (MedianSmoothing, "size"),
+    (NonLocalMeans, "search"),
+    (NonLocalMeans, "patch"),
+    (PixelDeflection, "deflections"),
+    (PixelDeflection, "window"),
+    (partial(Quilting, BANK), "overlap"),
+    (partial(Quilting, BANK), "neighbors"),
+    (partial(Quilting, BANK), "cells"),
+    (partial(Quilting, BANK), "probes"),
+    (RobustActivationMap, "classes"),
+    (TotalVariation, "steps"),
+    (partial(Vote, Identity()), "runs"),
+    (WaveletDenoise, "levels"),
+]
+
+
+@pytest.mark.parametrize(("kind", "option"), COUNTS)
+def test_what_counts_is_a_whole_number(kind, option):
+    with pytest.raises(ValueError, match=f": {option}=2.5 must be a whole number"):
+        kind(**{option: 2.5})
 
 
 @pytest.mark.parametrize(
