@@ -20,9 +20,11 @@ from corruptions.corruption import SEVERITIES, check_images
 from corruptions.pictures import IceTexture, Pictures
 from corruptions.severities import CifarSeverities, Severities
 from corruptions.stored import LABELS
+from corruptions.weather import Frost
 
 BATCH = 500
 RECIPE = "made.json"
+PICTURES = "pictures_sha256"  # in the recipe of frost alone
 
 
 def write_corrupted(
@@ -42,7 +44,7 @@ def write_corrupted(
         labels: (N,) from 0 to 255.
         names: of the corruptions, in COMMON or EXTRA.
         scale: the benchmark whose parameters are meant; CIFAR's by default.
-        pictures: of frost; computed ones by default.
+        pictures: of frost; computed ones by default. They are read first, where frost is among the names.
         seed: of everything random.
     """
     folder, scale, pictures = Path(folder), scale or CifarSeverities(), pictures or IceTexture()
@@ -53,8 +55,9 @@ def write_corrupted(
             f"images are {images.dtype} and labels go from {int(labels.min())} to {int(labels.max())}: the files hold "
             "bytes, so give uint8 and at most 256 classes"
         )
+    recipe = _recipe(images, labels, scale, seed) | (_of_pictures(pictures) if Frost.name in names else {})
     folder.mkdir(parents=True, exist_ok=True)
-    made = _made_before(folder, _recipe(images, labels, scale, pictures, seed), names)
+    made = _made_before(folder, recipe, names)
     indices = torch.arange(len(images))
     _save(folder, LABELS, made, (len(SEVERITIES) * len(labels),), [labels.numpy().astype(np.uint8)] * len(SEVERITIES))
     for name in names:
@@ -70,13 +73,12 @@ def write_corrupted(
         print(f"{name}: {len(SEVERITIES)} x {len(images)} images in {time.perf_counter() - started:.1f} s")
 
 
-def _recipe(images: Tensor, labels: Tensor, scale: Severities, pictures: Pictures, seed: int) -> dict[str, Any]:
-    """What decides about the files' contents, as plain data."""
+def _recipe(images: Tensor, labels: Tensor, scale: Severities, seed: int) -> dict[str, Any]:
+    """What decides about all files' contents, as plain data."""
     data = hashlib.sha256(images.contiguous().numpy().tobytes() + labels.numpy().astype(np.uint8).tobytes())
     return {
         "data_sha256": data.hexdigest(),
         "scale": type(scale).__name__,
-        "pictures": repr(pictures),
         "seed": seed,
         "versions": {
             "torch": torch.__version__,
@@ -88,10 +90,21 @@ def _recipe(images: Tensor, labels: Tensor, scale: Severities, pictures: Picture
     }
 
 
+def _of_pictures(pictures: Pictures) -> dict[str, str]:
+    """What else decides about frost: the pictures' pixels, wherever they are."""
+    content = hashlib.sha256()
+    for picture in pictures.load():
+        content.update(repr(picture.shape).encode() + picture.numpy().tobytes())
+    return {PICTURES: content.hexdigest()}
+
+
 def _made_before(folder: Path, recipe: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """The folder's record, with the files that are complete; refuses files that were made otherwise."""
     path = folder / RECIPE
     made: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else recipe | {"sha256": {}}
+    made["sha256"] = {name: sha for name, sha in made["sha256"].items() if (folder / f"{name}.npy").exists()}
+    if PICTURES in recipe and Frost.name not in made["sha256"]:
+        made[PICTURES] = recipe[PICTURES]  # there is no frost yet that would have others
     different = [key for key in recipe if made.get(key) != recipe[key]]
     if different:
         raise ValueError(
@@ -101,7 +114,6 @@ def _made_before(folder: Path, recipe: dict[str, Any], names: Sequence[str]) -> 
     strange = [name for name in (*names, LABELS) if (folder / f"{name}.npy").exists() and name not in made["sha256"]]
     if strange:
         raise ValueError(f"folder={folder} holds {strange[0]}.npy from elsewhere: name another folder")
-    made["sha256"] = {name: sha for name, sha in made["sha256"].items() if (folder / f"{name}.npy").exists()}
     return made
 
 

@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from corruptions import (
     COMMON,
     SEVERITIES,
     ImageNetSeverities,
+    PictureFolder,
     ShotNoise,
     StoredCorruption,
     corruption,
@@ -46,7 +48,8 @@ def test_the_layout_is_the_benchmarks(photographs, labels, tmp_path):
 def test_the_record_says_how_it_was_made(photographs, labels, tmp_path):
     write_corrupted(tmp_path, photographs, labels, ["fog"], ImageNetSeverities(), seed=4)
     made = json.loads((tmp_path / "made.json").read_text())
-    assert (made["seed"], made["scale"], made["pictures"]) == (4, "ImageNetSeverities", "IceTexture")
+    assert (made["seed"], made["scale"]) == (4, "ImageNetSeverities")
+    assert "pictures_sha256" not in made  # there is no frost
     assert set(made["versions"]) == {"torch", "numpy", "scipy", "pillow", "libjpeg_turbo"}
     assert made["sha256"]["fog"] == hashlib.sha256((tmp_path / "fog.npy").read_bytes()).hexdigest()
 
@@ -100,6 +103,38 @@ def test_writing_is_refused_in_words(photographs, labels, tmp_path):
     np.save(tmp_path / "official" / "fog.npy", np.zeros(3))
     with pytest.raises(ValueError, match="holds fog.npy from elsewhere"):
         write_corrupted(tmp_path / "official", photographs, labels, ["fog"])
+
+
+def frost_pictures(folder, *levels):
+    folder.mkdir()
+    for number, level in enumerate(levels):
+        Image.fromarray(np.full((200, 300, 3), level, np.uint8)).save(folder / f"frost{number}.png")
+    return folder
+
+
+def test_frost_is_of_the_same_pictures_wherever_they_are(photographs, labels, tmp_path):
+    one, same, other = (
+        PictureFolder(frost_pictures(tmp_path / name, *levels))
+        for name, levels in (("one", [9, 90]), ("same", [9, 90]), ("other", [9, 91]))
+    )
+    write_corrupted(tmp_path / "c", photographs, labels, ["fog"], pictures=other)
+    write_corrupted(tmp_path / "c", photographs, labels, ["frost"], pictures=one)
+    record = json.loads((tmp_path / "c" / "made.json").read_text())
+    write_corrupted(tmp_path / "c", photographs, labels, ["frost", "fog"], pictures=same)
+    write_corrupted(tmp_path / "c", photographs, labels, ["contrast"], pictures=other)  # frost's pictures are no matter
+    with pytest.raises(ValueError, match=r"different recipe \(pictures_sha256\)"):
+        write_corrupted(tmp_path / "c", photographs, labels, ["frost"], pictures=other)
+    with pytest.raises(ValueError, match=r"different recipe \(pictures_sha256\)"):
+        write_corrupted(tmp_path / "c", photographs, labels, ["frost"])
+    assert len(record["pictures_sha256"]) == 64
+    assert json.loads((tmp_path / "c" / "made.json").read_text())["pictures_sha256"] == record["pictures_sha256"]
+
+
+def test_missing_pictures_of_frost_are_refused_before_anything_is_written(tmp_path):
+    words = ["--data", "datamodules.Digits", "--frost", str(tmp_path / "nowhere")]
+    with pytest.raises(SystemExit, match="nowhere holds no picture .*leave the option out for computed ice"):
+        main([str(tmp_path / "c"), *words, "--names", "contrast", "frost"])
+    assert not (tmp_path / "c").exists()
 
 
 def test_reading_is_refused_in_words(photographs, labels, tmp_path):
