@@ -3,13 +3,14 @@
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from defenses import Defended, Defense
+from defenses import Defended, Defense, looking
 
 
 class InputDefense(Callback):
     """Puts a defence before the network while it is tested or predicts; training and weights stay as they are.
 
     Whatever else looks at the network then, such as an attack, sees the defended one and attacks through the defence.
+    The training images that a readout remembers belong to the trained classifier, so they pass no defence.
 
     Args:
         defense: changes the images before the network sees them.
@@ -54,8 +55,11 @@ class InputDefense(Callback):
     def _put(self, pl_module: LightningModule) -> None:
         self.network = pl_module.network  # type: ignore[assignment]
         defended = Defended(self.network, self.defense, self.votes)  # type: ignore[arg-type]
+        self.defense.attach(looking(pl_module))  # a map is of a class, which a readout may have to tell
+        pl_module.undefended = (self.network,)  # type: ignore[assignment]
         pl_module.network = defended.train(pl_module.training)
 
     def _take(self, pl_module: LightningModule) -> None:
         if self.network is not None:
             pl_module.network, self.network = self.network, None
+            pl_module.undefended = ()  # type: ignore[assignment]

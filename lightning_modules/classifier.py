@@ -60,6 +60,7 @@ class Classifier(LightningModule):
         self.train_tally, self.val_tally, self.test_tally = (ClassificationTally() for _ in range(3))
         self.random_state: dict[str, Tensor] | None = None
         self.loss_terms: list[LossTerm] = []
+        self.undefended: tuple[nn.Module, ...] = ()  # the network, while a defence under test stands in its place
         self.seen: dict[int, tuple[Tensor, Tensor]] = {}  # outputs and labels of training images, in one evaluation
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -77,11 +78,14 @@ class Classifier(LightningModule):
     def training_outputs(self, images: int = 0) -> tuple[Tensor, Tensor]:
         """Outputs (n, d) and labels (n,) of un-augmented training images, computed once per evaluation, on all ranks.
 
+        They belong to what was trained: a defence under test does not change them.
+
         Args:
             images: so many; 0 takes all.
         """
         if images not in self.seen:
-            self.seen[images] = outputs_of_training_images(self.trainer, self.network, images)
+            (network,) = self.undefended or (self.network,)
+            self.seen[images] = outputs_of_training_images(self.trainer, network, images)
         return self.seen[images]
 
     def configure_optimizers(self) -> Any:

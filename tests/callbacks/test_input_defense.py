@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from lightning import LightningModule, seed_everything
+from lightning import Callback, LightningModule, seed_everything
 from torch import nn
 
-from callbacks import InputDefense
+from attacks import FGSM
+from callbacks import DestructionRate, InputDefense
+from criteria import GraphSmoothness
 from datamodules import Digits
 from defenses import BitDepth, Defended, PixelDeflection, RobustActivationMap
 from lightning_modules import Classifier
@@ -32,6 +34,33 @@ def test_predictions_are_those_of_the_defended_network(model, trainer):
     assert all(weights.equal(before[name]) for name, weights in model.state_dict().items())
     (figures,) = trainer(InputDefense(defense, votes=3)).test(model, data, verbose=False)
     assert figures["test/acc"] == pytest.approx((expected.argmax(1) == labels).double().mean().item())
+
+
+def test_images_pass_it_and_remembered_ones_do_not(trainer):
+    """As behind ``DestructionRate``: a memory is part of the trained classifier, and a map is of a class."""
+    seed_everything(0, verbose=False)
+    model = Classifier(VanillaConvNet(3, width=8, global_pool=True), GraphSmoothness())
+    trainer(max_epochs=2).fit(model, Digits())
+    defense, memories = PixelDeflection(400, 5, RobustActivationMap()), []
+
+    class Memory(Callback):
+        def on_test_end(self, trainer, pl_module):
+            memories.append(pl_module.readout.memory["embeddings"])
+
+        on_predict_end = on_test_end
+
+    rates = DestructionRate({"fgsm": FGSM()}, {"pd": defense}, ensemble=1, images=0)
+    (beside,) = trainer(rates, Memory()).test(model, Digits(), verbose=False)
+    (before,) = trainer(InputDefense(defense), Memory()).test(model, Digits(), verbose=False)
+    probabilities = torch.cat(trainer(InputDefense(defense), Memory()).predict(model, Digits()))
+    assert before["test/acc"] == beside["test/defended/clean/pd/acc_of_all"] < beside["test/acc"]
+    assert len(memories) == 3
+    assert all(torch.equal(memory, memories[0]) for memory in memories)
+    data = Digits()
+    data.setup("test")
+    correct = (probabilities.argmax(1) == data.sources["test"].labels).double().mean()
+    assert correct.item() == pytest.approx(before["test/acc"])
+    assert model.undefended == ()
 
 
 def test_training_and_its_checkpoint_know_nothing_of_it(model, trainer, digits, folder):
