@@ -32,7 +32,7 @@ def nearest_neighbors(
     found.
 
     Args:
-        queries: (N, d).
+        queries: (N, d), finite.
         points: (n, d), finite.
         k: from 1 to n, or n - 1 with ``skip_self``.
         skip_self: queries are the points, and none is its own neighbour.
@@ -139,14 +139,17 @@ def _measured(queries: Tensor, points: Tensor, proposed: Tensor, rows: Tensor, k
 
 
 def _directly(queries: Tensor, points: Tensor, k: int, owners: Tensor | None) -> Tensor:
-    points, found = points.double(), []
-    for rows in portions(queries.double(), points.numel()):
+    queries, points, found = queries.double(), points.double(), []
+    finite = (queries.sum() + points.sum()).isfinite()  # looked at below with the order, so that a GPU waits once
+    for rows in portions(queries, points.numel()):
         distances = torch.cdist(rows, points, compute_mode="donot_use_mm_for_euclid_dist").float()
         if owners is not None:
             own, owners = owners.split([len(rows), len(owners) - len(rows)])
             distances.scatter_(1, own.unsqueeze(1), torch.nan)  # which is farther than infinity
         lowest, indices = distances.topk(min(k + 1, len(points)), largest=False)
-        if not (lowest[:, 1:] > lowest[:, :-1]).all():
+        if not ((lowest[:, 1:] > lowest[:, :-1]).all() & finite):
+            if not (queries.isfinite().all() and points.isfinite().all()):  # a sum can overflow
+                raise ValueError(NOT_FINITE)
             _, indices = _by_index(distances, torch.arange(len(points), device=points.device), k)
         found.append(indices[:, :k])
     return torch.cat(found)

@@ -104,17 +104,28 @@ def test_lower_precision_outside_changes_nothing():
     assert torch.equal(nearest_neighbors(half, half, 5, True), sorted_out(half, half, 5, True))
 
 
+@pytest.mark.parametrize("count", [2, 20, 300])
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_nan_is_never_an_index(backend):
-    broken = points(300, 10)
-    broken[7] = torch.nan
-    if backend == "direct":
-        found = nearest_neighbors(broken, broken, 5, backend=backend)
-        assert ((found >= 0) & (found < 300)).all()
-        assert (found[torch.arange(300) != 7] != 7).all()
-    else:
+def test_what_is_not_finite_has_no_neighbours(backend, broken, count):
+    if backend == "faiss":
+        pytest.importorskip("faiss")
+    whole, part = points(count, 10), points(count, 10)
+    part[count // 2, 3] = broken
+    k = min(5, count)
+    for queries, others in ((part, part), (whole, part), (part, whole)):
         with pytest.raises(ValueError, match="NaN or infinite"):
-            nearest_neighbors(broken, broken, 5, backend=backend)
+            nearest_neighbors(queries, others, k, backend=backend)
+
+
+def test_a_single_point_must_be_finite_too():
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        nearest_neighbors(torch.full((3, 2), torch.nan), torch.zeros(1, 2), 1)
+
+
+def test_sums_may_overflow_where_points_do_not():
+    large = points(20, 3).double() * 1e300
+    assert torch.equal(nearest_neighbors(large, large, 3)[:, 0], torch.arange(20))
 
 
 def test_without_faiss_torch_searches(monkeypatch):
