@@ -10,13 +10,14 @@ def craft(network: nn.Module, images: Tensor) -> Tensor:
     """A perturbation (C, H, W) in the L∞ ball of XI, from images (N, C, H, W) in [0, 1].
 
     Moosavi-Dezfooli et al. 2017, "Universal adversarial perturbations", arXiv 1610.08401, algorithm 1, with ten steps
-    of DeepFool as in the published code.
+    of DeepFool as in the published code. The order of images is that of ``attacks.UniversalPerturbation`` under the
+    same ``torch.manual_seed``, so that both give the same perturbation.
     """
     own = [predict(network, image[None]) for image in images]
     perturbation = torch.zeros_like(images[:1])
-    for number in range(CRAFTING_PASSES):
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(number))
-        for place in order.tolist():
+    order = torch.Generator().manual_seed(torch.initial_seed())
+    for _ in range(CRAFTING_PASSES):
+        for place in torch.randperm(len(images), generator=order).tolist():
             point = images[place : place + 1] + perturbation
             if predict(network, point) != own[place]:
                 continue

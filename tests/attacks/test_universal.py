@@ -11,6 +11,7 @@ from attacks.projections import PrintedFormula
 from attacks.schedules import Alternate, EveryNetwork, Single
 from attacks.universal import UniversalPerturbation, Walking
 from attacks.universal_gradient import UniversalGradient
+from benchmarks import sequential_universal
 
 RADIUS = 0.15
 
@@ -63,6 +64,16 @@ def test_looking_ahead_changes_nothing(pair, images, schedule, norm, batch_size)
     expected = plain_loop(pair, images, isinstance(schedule, Alternate), norm, passes=2)
     result = craft(pair, images)
     assert result.updates > 3
+    torch.testing.assert_close(result.perturbation, expected, rtol=0, atol=1e-9)
+
+
+def test_the_loop_of_the_benchmark_gives_the_same(pair, images, monkeypatch):
+    monkeypatch.setattr(sequential_universal, "CRAFTING_PASSES", 2)
+    monkeypatch.setattr(sequential_universal, "XI", RADIUS)
+    torch.manual_seed(5)
+    result = UniversalPerturbation(Single(), radius=RADIUS, passes=2, fooling_rate=2)(pair[:1], images)
+    assert result.updates > 3
+    expected = sequential_universal.craft(pair[0], images)
     torch.testing.assert_close(result.perturbation, expected, rtol=0, atol=1e-9)
 
 
