@@ -64,7 +64,7 @@ def foolbox() -> Runs:
 
 
 def adversarial_robustness_toolbox() -> Runs:
-    """Trusted-AI/adversarial-robustness-toolbox, without C&W: its search along each step takes minutes for 16 images."""
+    """Trusted-AI/adversarial-robustness-toolbox, without C&W, which takes minutes for 16 images."""
     ea: Any = import_module("art.attacks.evasion")
     wrap: Any = import_module("art.estimators.classification").PyTorchClassifier
 

@@ -11,26 +11,43 @@ from callbacks.sweeps import Sweep
 from metrics import DestructionRate
 
 Found = Mapping[str, Tensor]  # what a metric gives, on the CPU
+SINGLE, VOTE = 0, 1  # which reading
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracy over the values of a defence's option.
+    """What a single run of a defence undoes, over the values of an option.
 
     Attributes:
+        defense: its name.
         parameter: the option.
         values: of the option.
-        accuracy: by attack, and ``clean``, at each value (values,).
+        destruction_rate: by attack, at each value (values,).
+        acc: by attack, and ``clean`` where clean images went through the defences, at each value (values,).
     """
 
+    defense: str
     parameter: str
     values: Sequence[float]
-    accuracy: Mapping[str, Tensor]
+    destruction_rate: Mapping[str, Tensor]
+    acc: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, sweep: Sweep, rates: Mapping[str, DestructionRate]) -> "Curve":
+    def of(cls, defense: str, sweep: Sweep, rates: Mapping[str, DestructionRate]) -> "Curve":
         """Compute the metrics of a sweep, which every rank must do at the same time."""
-        return cls(sweep.parameter, sweep.values, {name: computed(rate)["acc"][:, 0] for name, rate in rates.items()})
+        found = {name: computed(rate) for name, rate in rates.items()}
+        acc = {name: rate["acc"][:, SINGLE] for name, rate in found.items()}
+        destroyed = {name: rate["destruction_rate"][:, SINGLE] for name, rate in found.items() if name != "clean"}
+        return cls(defense, sweep.parameter, sweep.values, destroyed, acc)
+
+    def figures(self) -> dict[str, float]:
+        """Its values by their names below ``test/defended/``."""
+        return {
+            f"{attack}/{self.defense}/{self.parameter}={value:g}/{figure}": rate
+            for figure, lines in (("destruction_rate", self.destruction_rate), ("acc", self.acc))
+            for attack, rates in lines.items()
+            for value, rate in zip(self.values, rates.tolist(), strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -107,7 +124,8 @@ class Findings:
             for defense, known, size in zip(self.defenses, self.adaptive[attack], self.adaptive_sizes[attack]):
                 found |= dict(named(f"{attack}/{defense}/adaptive_", known, None, ("acc", "destruction_rate")))
                 found[f"{attack}/{defense}/adaptive_rmse"] = float(size["rmse"])
-        return found | self._means(found)
+        found |= self._means(found)
+        return found | {name: rate for curve in self.curves for name, rate in curve.figures().items()}
 
     def _means(self, found: Mapping[str, float]) -> dict[str, float]:
         """The mean over all attacks of each accuracy behind a defence, under ``mean``."""

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from math import isnan
 
-from callbacks.destruction_findings import Findings
+from callbacks.destruction_findings import SINGLE, VOTE, Findings
 
-SINGLE, VOTE = 0, 1
 GAP = "  "
 
 

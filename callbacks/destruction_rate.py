@@ -18,7 +18,7 @@ from callbacks.destruction_findings import Curve, Findings
 from callbacks.destruction_grids import grids
 from callbacks.destruction_sections import any_random, destruction_section
 from callbacks.fooling_sections import picture_grid
-from callbacks.naming import named
+from callbacks.naming import named, names_of
 from callbacks.sections import Section
 from callbacks.sweeps import Sweep
 from defenses import Defense, PixelDeflection, RobustActivationMap, Sequence, WaveletDenoise, looking
@@ -44,7 +44,8 @@ class DestructionRate(Callback):
         adaptive: attack also through each defence, with its gradient and averaged over its randomness.
         eot: over so many runs an adaptive attacker averages.
         images: so many test images are taken, drawn once and for all; 0 takes all.
-        sweeps: options of defences that are tried at several values, for curves.
+        sweeps: options of defences that are tried at several values, by name, or a list; for curves in the report. Of a
+            single run ``<attack>/<sweep>/<option>=<value>/destruction_rate`` and ``acc`` are logged.
         clean: put clean images through the defences, too.
         samples: how many fooled images are shown for each attack.
         cache: folder in which adversarial images are kept for later tests; None keeps none.
@@ -58,7 +59,7 @@ class DestructionRate(Callback):
         adaptive: bool = False,
         eot: int = 5,
         images: int = 1000,
-        sweeps: list[Sweep] | None = None,
+        sweeps: dict[str, Sweep] | list[Sweep] | None = None,
         clean: bool = True,
         samples: int = 3,
         cache: str | None = None,
@@ -71,7 +72,8 @@ class DestructionRate(Callback):
             raise ValueError("DestructionRate: an attack is named clean, which stands for no attack: rename it")
         self.defenses = named("DestructionRate: defenses", [best_of_thesis()] if defenses is None else defenses)
         self.ensemble, self.adaptive, self.eot, self.images = ensemble, adaptive, eot, images
-        self.sweeps, self.with_clean, self.samples = sweeps or [], clean, samples
+        self.sweeps = named("DestructionRate: sweeps", by_defense(sweeps)) if sweeps else {}
+        self.with_clean, self.samples = clean, samples
         self.cache = Path(cache).expanduser() if cache else None
         self.trials: list[DefenseTrial] = []
         self.chosen: ChosenImages | None = None
@@ -88,10 +90,11 @@ class DestructionRate(Callback):
         self.craft: Craft | None = None
         self._attach(pl_module)
         self.bench = Bench(pl_module, self.defenses, self.ensemble)
-        self.benches = [Bench(pl_module, sweep.defenses, 1) for sweep in self.sweeps]
+        self.benches = [Bench(pl_module, sweep.defenses, 1) for sweep in self.sweeps.values()]
         self.trials = [DefenseTrial(name, attack, self.bench, self.samples) for name, attack in self.attacks.items()]
         self.clean = Rates(self.bench.shape)
-        self.curves = [{name: Rates(bench.shape) for name in ("clean", *self.attacks)} for bench in self.benches]
+        tried = [*(["clean"] if self.with_clean else []), *self.attacks]
+        self.curves = [{name: Rates(bench.shape) for name in tried} for bench in self.benches]
         for trial in self.trials if self.adaptive else []:
             trial.watch_adaptive()
         every = [self.clean, *(rate for curve in self.curves for rate in curve.values())]
@@ -131,18 +134,18 @@ class DestructionRate(Callback):
 
     def _try(self, craft: Craft, images: Tensor, labels: Tensor) -> None:
         """All attacks on recognised images."""
-        attacked = {trial.name: trial.run(images, labels, craft, self.eot) for trial in self.trials}
+        points = {"clean": images} | {trial.name: trial.run(images, labels, craft, self.eot) for trial in self.trials}
         for bench, curve in zip(self.benches, self.curves):
-            for name, points in {"clean": images, **attacked}.items():
-                guesses = bench.model(points).argmax(1)
-                curve[name].update(labels, guesses, bench.predict(points), labels)
+            for name, rates in curve.items():
+                guesses = bench.model(points[name]).argmax(1)
+                rates.update(labels, guesses, bench.predict(points[name]), labels)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.trials:
             return
         for costs in (self.bench.costs, *(trial.costs for trial in self.trials)):
             costs.copy_(trainer.strategy.reduce(costs.to(trainer.strategy.root_device), reduce_op="sum"))
-        curves = [Curve.of(sweep, rates) for sweep, rates in zip(self.sweeps, self.curves)]
+        curves = [Curve.of(name, sweep, rates) for (name, sweep), rates in zip(self.sweeps.items(), self.curves)]
         self.findings = Findings.of(self.clean, self.with_clean, self.trials, self.bench, self.eot, curves)
         for name, value in self.findings.figures().items():
             # All ranks hold the same figure already; the maximum of equal numbers keeps it to the last bit.
@@ -164,9 +167,16 @@ class DestructionRate(Callback):
         return [destruction_section(self.findings, self.trials, self.bench, trainer)] if self.findings else []
 
     def _attach(self, pl_module: LightningModule) -> None:
-        for group in (self.defenses, *(sweep.defenses for sweep in self.sweeps)):
+        for group in (self.defenses, *(sweep.defenses for sweep in self.sweeps.values())):
             for defense in group.values():
                 defense.attach(looking(pl_module))
+
+
+def by_defense(sweeps: Mapping[str, Sweep] | list[Sweep]) -> Mapping[str, Sweep]:
+    """Sweeps by the names they were given, or by those of their defences."""
+    if isinstance(sweeps, Mapping):
+        return sweeps
+    return dict(zip(names_of([sweep.defense for sweep in sweeps]), sweeps))
 
 
 def best_of_thesis() -> Defense:

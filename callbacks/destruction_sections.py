@@ -1,15 +1,15 @@
 """What the report says about defences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING
 
 import torch
 from lightning import Trainer
+from torch import Tensor
 
 from callbacks.defense_trials import Bench, DefenseTrial
-from callbacks.destruction_findings import Curve, Findings, Found
-from callbacks.destruction_grids import SINGLE, VOTE
+from callbacks.destruction_findings import SINGLE, VOTE, Curve, Findings, Found
 from callbacks.destruction_pictures import gallery
 from callbacks.figures import COLOURS, INK, LINE, blank_drawing
 from callbacks.sections import Block, Card, Cell, Figure, Section, Table, Text
@@ -33,7 +33,7 @@ def destruction_section(findings: Findings, trials: Sequence[DefenseTrial], benc
             known = f"{runs}: the attacker does not know the defence, and knows it."
             blocks.append(adaptive_table(findings, "acc", reading, f"Accuracy on recognised images, {known}"))
             blocks.append(adaptive_table(findings, "destruction_rate", reading, f"Destruction rate, {known}"))
-    blocks += [Figure(draw_curve(curve), curve_caption(curve)) for curve in findings.curves]
+    blocks += [figure for curve in findings.curves for figure in curve_figures(curve)]
     blocks += [block for trial in trials for block in gallery(trial, bench, trainer)]
     return Section("Defences", blocks, order=37, cards=cards(findings))
 
@@ -149,11 +149,20 @@ def cards(findings: Findings) -> list[Card]:
     return [Card(f"Recognised behind {name}", f"{100 * float(means[best]):.1f} %", "mean over the attacks")]
 
 
-def draw_curve(curve: Curve) -> "Drawing":
-    """Accuracy over an option's values, a line for each attack."""
+def curve_figures(curve: Curve) -> list[Figure]:
+    """Destruction rates over an option's values, and accuracies."""
+    over = f"behind {curve.defense}, over {curve.parameter}; one run."
+    return [
+        Figure(draw_lines(curve, curve.destruction_rate), f"Destruction rate {over}"),
+        Figure(draw_lines(curve, curve.acc), f"Accuracy on recognised images {over}"),
+    ]
+
+
+def draw_lines(curve: Curve, lines: Mapping[str, Tensor]) -> "Drawing":
+    """Rates over an option's values, a line for each attack."""
     drawing, axes = blank_drawing(5.2, 2.8)
-    for colour, (name, accuracy) in zip(COLOURS * len(curve.accuracy), curve.accuracy.items(), strict=False):
-        axes.plot(list(curve.values), accuracy.tolist(), color=colour, label=name, marker="o", markersize=3.5)
+    for colour, (name, rates) in zip(COLOURS * len(lines), lines.items(), strict=False):
+        axes.plot(list(curve.values), rates.tolist(), color=colour, label=name, marker="o", markersize=3.5)
     if len(curve.values) > 2 and min(curve.values) > 0 and max(curve.values) >= 50 * min(curve.values):
         axes.set_xscale("log")
     axes.set_ylim(0, 1.02)
@@ -161,8 +170,3 @@ def draw_curve(curve: Curve) -> "Drawing":
     axes.set_xlabel(curve.parameter, color=INK, fontsize=9)
     axes.legend(frameon=False, labelcolor=INK, fontsize=9)
     return drawing
-
-
-def curve_caption(curve: Curve) -> str:
-    """What one sees."""
-    return f"Share of recognised images that are recognised behind the defence, over {curve.parameter}; one run."

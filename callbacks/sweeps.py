@@ -11,7 +11,7 @@ from defenses import Defense
 
 
 class Sweep:
-    """Tries a defence with several values of one of its options, for a curve in the report.
+    """Tries a defence with several values of one of its options, for curves in the report.
 
     Args:
         defense: that is varied.

@@ -221,7 +221,8 @@ def test_the_report_shows_tables_curves_and_pictures(model, test, folder):
     assert "Destruction rate, one run of each defence." in page
     assert "Destruction rate, the vote of 3 runs of each defence." in page
     assert "the attacker does not know the defence, and knows it" in page
-    assert "recognised behind the defence, over deflections; one run" in page
+    assert "Destruction rate behind pixeldeflection, over deflections; one run." in page
+    assert "Accuracy on recognised images behind pixeldeflection, over deflections; one run." in page
     assert page.count("amplified change, and the map that steered it") == 2
     assert_intervals(found, page)
 
@@ -287,6 +288,31 @@ def test_a_network_without_feature_maps_is_refused_before_the_test(classifier, t
     with pytest.raises(ValueError, match="needs feature maps, but Sequential has no features"):
         trainer(DestructionRate()).test(plain, Digits(), verbose=False)
     trainer(DestructionRate(defenses=[PixelDeflection()], images=20)).test(plain, Digits(), verbose=False)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_sweeps_log_what_defences_of_these_values_would(clean, model, test):
+    defenses = {"few": PixelDeflection(20, 3), "many": PixelDeflection(400, 3)}
+    sweeps = [Sweep(PixelDeflection(1, 3), "deflections", [0, 20, 400]), Sweep(PixelDeflection(400, 1), "window", [3])]
+    options = {"ensemble": 1, "images": 60, "clean": clean}
+    found = test(model, DestructionRate({"fgsm": FGSM(eps=0.12)}, defenses, sweeps=sweeps, **options))
+    sought = {"deflections=20": "few", "deflections=400": "many"}
+    for attack, figures in {"fgsm": ("destruction_rate", "acc"), "clean": ("acc",)}.items():
+        for figure in figures if clean or attack == "fgsm" else ():
+            for value, name in sought.items():
+                assert found[f"{attack}/pixeldeflection/{value}/{figure}"] == found[f"{attack}/{name}/{figure}"]
+            assert found[f"{attack}/pixeldeflection_2/window=3/{figure}"] == found[f"{attack}/many/{figure}"]
+    assert found["fgsm/pixeldeflection/deflections=0/destruction_rate"] == 0
+    assert found["fgsm/many/destruction_rate"] > 0
+    assert any(name.startswith("clean/pixeldeflection") for name in found) == clean
+    assert not any(name.startswith("mean/pixeldeflection") for name in found)
+
+
+def test_sweeps_have_names_of_their_own():
+    sweeps = {"PD": Sweep(PixelDeflection(), "window", [1])}
+    assert DestructionRate(sweeps=sweeps).sweeps == sweeps
+    with pytest.raises(ValueError, match="sweeps: the name 'a/b' must be words without a slash"):
+        DestructionRate(sweeps={"a/b": sweeps["PD"]})
 
 
 def test_sweeps():
