@@ -93,7 +93,7 @@ class DestructionRate(Callback):
         self.benches = [Bench(pl_module, sweep.defenses, 1) for sweep in self.sweeps.values()]
         self.trials = [DefenseTrial(name, attack, self.bench, self.samples) for name, attack in self.attacks.items()]
         self.clean = Rates(self.bench.shape)
-        tried = [*(["clean"] if self.with_clean else []), *self.attacks]
+        tried = [*self.attacks, *(["clean"] if self.with_clean else [])]
         self.curves = [{name: Rates(bench.shape) for name in tried} for bench in self.benches]
         for trial in self.trials if self.adaptive else []:
             trial.watch_adaptive()
