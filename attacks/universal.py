@@ -21,7 +21,7 @@ class UniversalPerturbation(UniversalAttack):
     For each image, in a new order in every pass, and each scheduled network: if the prediction is not changed yet, then
     v ← project(v + DeepFool(x + v)). Moosavi-Dezfooli et al. 2017, arXiv 1610.08401, algorithm 1; for several networks
     Kühne and Tödtli, "Combining Universal Adversarial Perturbations", algorithms 1 and 2. Many images are tested ahead
-    in one forward pass, up to the first that is not fooled, which changes no result.
+    in one forward pass, up to the first that is not fooled, which changes no result but by rounding.
 
     Args:
         schedule: ``Single``, ``EveryNetwork`` (default) or ``Alternate``.

@@ -41,7 +41,8 @@ class UniversalPerturbation(Callback):
         files: finished perturbations by name, measured beside, see ``attacks.load_perturbation``.
         images: crafted on so many training images, the first ones of a fixed random order; 0 takes all.
         validation: craft on validation images instead.
-        after_fit: craft at the end of training instead, on its last weights; a test then takes what is stored.
+        after_fit: craft at the end of training instead, on its last weights; a test then takes what is stored, also
+            where it measures other weights, such as the best.
         name: of the network that is trained.
         samples: how many perturbed images are shown.
     """
