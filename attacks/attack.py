@@ -70,7 +70,7 @@ class Found:
         """Take the points (n, ...) whose value (n,) is above what their owner has.
 
         Args:
-            owners: (n,) the image of each; of several points of one image the best counts, and of equals the first.
+            owners: (n,) the image of each; of several points of one image the best counts, and of equals the last.
             points: (n, ...).
             values: (n,) higher is better; minus infinity is never taken.
             reached: (n,) whether the goal is.
@@ -78,7 +78,7 @@ class Found:
         values = values.detach().to(self.values.dtype)
         best = self.values.scatter_reduce(0, owners, values, "amax")
         better = (values > self.values[owners]) & (values == best[owners])
-        rows = torch.where(_first(better, owners, len(best)), owners, len(best))
+        rows = torch.where(_last(better, owners, len(best)), owners, len(best))
         self._images[rows] = points.to(self._images.dtype)
         self._reached[rows] = reached
         self.values = best
@@ -88,11 +88,11 @@ class Found:
         self.steps[owners] = self.steps[owners] + 1
 
 
-def _first(wanted: Tensor, owners: Tensor, count: int) -> Tensor:
-    """Of the wanted rows (n,) of each owner (n,) the first, as a mask: a row written twice would hold parts of both."""
-    order = torch.where(wanted, torch.arange(len(owners), device=owners.device), len(owners))
-    first = torch.full((count,), len(owners), device=owners.device).scatter_reduce(0, owners, order, "amin")
-    return wanted & (order == first[owners])
+def _last(wanted: Tensor, owners: Tensor, count: int) -> Tensor:
+    """Of the wanted rows (n,) of each owner (n,) the last, as a mask: a row written twice would hold parts of both."""
+    places = torch.where(wanted, torch.arange(len(owners), device=owners.device), -1)
+    last = torch.full((count,), -1, device=owners.device).scatter_reduce(0, owners, places, "amax")
+    return wanted & (places == last[owners])
 
 
 class Attack(ABC):

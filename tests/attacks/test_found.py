@@ -18,13 +18,13 @@ def offered(owners, values, images=3):
 @pytest.mark.parametrize(
     ("owners", "values", "kept"),
     [
-        ([0, 0, 0], [1.0, 2.0, 2.0], [2, 0, 0]),
-        ([0, 1, 0, 1], [5.0, 1.0, 5.0, 1.0], [1, 2, 0]),
-        ([2, 0, 2, 2, 0], [-3.0, -1.0, -2.0, -2.0, -1.0], [2, 0, 3]),
+        ([0, 0, 0], [1.0, 2.0, 2.0], [3, 0, 0]),
+        ([0, 1, 0, 1], [5.0, 1.0, 5.0, 1.0], [3, 4, 0]),
+        ([2, 0, 2, 2, 0], [-3.0, -1.0, -2.0, -2.0, -1.0], [5, 0, 4]),
         ([1, 1], [-torch.inf, -torch.inf], [0, 0, 0]),
     ],
 )
-def test_of_equal_points_the_first_is_kept(owners, values, kept):
+def test_of_equal_points_the_last_is_kept(owners, values, kept):
     found = offered(owners, values)
     assert found.images[:, 0].tolist() == kept
     assert found.images[:, 1].tolist() == kept
