@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from defenses.checks import check_whole
 from modes import evaluating
-from options import check_at_least
+from options import check_at_least, check_whole
 
 
 class ActivationMap(ABC):

@@ -3,10 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from defenses.checks import check_whole
 from defenses.defense import Defense
 from defenses.parts import by_parts
-from options import check_above, check_at_least, check_between
+from options import check_above, check_at_least, check_between, check_whole
 
 
 class AnisotropicDiffusion(Defense):

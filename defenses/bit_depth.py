@@ -2,9 +2,8 @@
 
 from torch import Tensor
 
-from defenses.checks import check_whole
 from defenses.defense import Defense, Gradient
-from options import check_between
+from options import check_between, check_whole
 
 
 class BitDepth(Defense):

@@ -1,17 +1,8 @@
 """What a defence refuses, in words."""
 
-from numbers import Integral
-
 from torch import Tensor
 
 TOLERANCE = 1e-5  # float error of images that were normalised and brought back
-
-
-def check_whole(owner: object, **options: float | None) -> None:
-    """Options that count something; None passes."""
-    for name, value in options.items():
-        if value is not None and not isinstance(value, Integral):
-            raise ValueError(f"{type(owner).__name__}: {name}={value} must be a whole number")
 
 
 def check_grey_or_rgb(owner: object, images: Tensor) -> None:

@@ -3,12 +3,11 @@
 from torch import Tensor
 
 from defenses.blocks import from_blocks, harmonics, to_blocks
-from defenses.checks import check_whole
 from defenses.colour import Colour, ColourName, colour_of
 from defenses.defense import Defense
 from defenses.noise_level import Units, UnitsName, units_of
 from defenses.thresholds import Shrinkage, ShrinkageName, Threshold, ThresholdName, shrinkage_of, threshold_of
-from options import check_at_least
+from options import check_at_least, check_whole
 
 
 class DctDenoise(Defense):

@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from defenses.blocks import from_blocks, harmonics, to_blocks
-from defenses.checks import check_grey_or_rgb, check_whole
+from defenses.checks import check_grey_or_rgb
 from defenses.colour import YCbCr
 from defenses.defense import Defense, Gradient
 from defenses.parts import by_parts
-from options import check_between
+from options import check_between, check_whole
 
 # ITU-T T.81, tables K.1 and K.2: steps of the quantisation at quality 50.
 LUMA_STEPS = (

@@ -5,10 +5,9 @@ from torch import Tensor
 
 from defenses import opencv
 from defenses.borders import doubled, shifted
-from defenses.checks import check_whole
 from defenses.defense import Defense
 from defenses.parts import by_parts
-from options import check_at_least
+from options import check_at_least, check_whole
 
 
 class MedianSmoothing(Defense):

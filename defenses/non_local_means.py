@@ -4,10 +4,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from defenses.borders import mirrored
-from defenses.checks import check_whole
 from defenses.defense import Defense
 from defenses.parts import by_parts
-from options import check_above
+from options import check_above, check_whole
 
 
 class NonLocalMeans(Defense):

@@ -6,12 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from defenses.activation_maps import ActivationMap
-from defenses.checks import check_whole
 from defenses.defense import Defense
 from defenses.deflection_modes import Mode, ModeName, Window, mode_of
 from defenses.replacement import Replacement, ReplacementName, replacement_of
 from defenses.sampling import Sampling, SamplingName, sampling_of
-from options import check_at_least
+from options import check_at_least, check_whole
 
 
 class PixelDeflection(Defense):

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from defenses.checks import TOLERANCE, check_whole
+from defenses.checks import TOLERANCE
 from defenses.defense import Defense, Gradient
 from defenses.patch_bank import cut, join, nearest
-from options import check_at_least
+from options import check_at_least, check_whole
 
 REMEDY = "make them with python -m defenses.patches"
 

@@ -5,10 +5,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from defenses.checks import check_whole
 from defenses.defense import Defense, Gradient
 from defenses.parts import by_parts
-from options import check_at_least, check_between
+from options import check_at_least, check_between, check_whole
 
 
 class TotalVariation(Defense):

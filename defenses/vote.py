@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from defenses.checks import check_whole
 from defenses.defense import Defense
-from options import check_at_least
+from options import check_at_least, check_whole
 
 
 class Vote(nn.Module):

@@ -2,13 +2,12 @@
 
 from torch import Tensor
 
-from defenses.checks import check_whole
 from defenses.colour import Colour, ColourName, colour_of
 from defenses.defense import Defense
 from defenses.noise_level import Units, UnitsName, estimated, units_of
 from defenses.thresholds import Shrinkage, ShrinkageName, Threshold, ThresholdName, shrinkage_of, threshold_of
 from defenses.wavelets import Filters, compose, decompose, filters_of
-from options import check_at_least
+from options import check_at_least, check_whole
 
 
 class WaveletDenoise(Defense):
