@@ -20,6 +20,7 @@ from benchmarks.bare_loop import RandomImages, now
 from benchmarks.printing import align
 from benchmarks.speed import LEAST, circumstances, command_line, header, judge, ratios, spread, take_turns, write_json
 from callbacks import RePr
+from cli.memory import keep_freed_memory
 from lightning_modules import Classifier
 from networks import CifarResNet, CifarVGG16, VanillaConvNet
 from pruning import (
@@ -190,6 +191,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on the CPU")
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as main.py does
     around = circumstances("cuda" if torch.cuda.is_available() else "cpu")
     results = measure(options.rounds)
     print(f"\n{header(CLAIM, around)}\n{render(results)}")
