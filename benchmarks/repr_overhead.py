@@ -167,7 +167,7 @@ def measure(rounds: int) -> list[dict[str, Any]]:
     steps, oracle = time_steps(rounds), time_oracle(max(LEAST, rounds // 20))
     results = [{"what": "RePr epoch over standard epoch, C³(32)", "figure": steps["epoch_ratio"], "most": 1.03} | steps]
     for name, network in {"ResNet-110": CifarResNet(110), "VGG-16": CifarVGG16()}.items():
-        seconds = time_cycle(network, max(LEAST, rounds // 10))
+        seconds = time_cycle(network, max(LEAST, rounds // 2))
         results.append({"what": f"prune and re-initialise {name}, s", "figure": seconds, "most": 1.0})
     share = oracle.pop("share")
     results.append({"what": "oracle over a pass per filter, C³(32)", "figure": share, "most": 0.5} | oracle)
