@@ -42,7 +42,7 @@ def gallery(trial: DefenseTrial, bench: Bench, trainer: Trainer) -> list[Block]:
     caption = (
         f"{trial.name}: clean and adversarial image, amplified difference; behind {name}, amplified change{map_words}."
     )
-    return [Gallery(strips, titles, caption)]
+    return [Gallery(strips, titles, caption, together=len(titles) // len(pictures))]
 
 
 def laid_out(pictures: Pictures, restored: Restored, trainer: Trainer) -> tuple[Tensor, list[str]]:

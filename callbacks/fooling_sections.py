@@ -99,7 +99,8 @@ def gallery(trial: Trial, trainer: Trainer) -> list[Block]:
     images = torch.stack([pictures.clean, pictures.attacked, amplified(pictures, factor)], dim=1).flatten(0, 1)
     pairs = zip(pictures.before.tolist(), pictures.after.tolist())
     labels = [label for before, after in pairs for label in (classes[before], classes[after], f"× {factor:.3g}")]
-    return [Gallery(images, labels, f"{trial.name}: clean and adversarial images, and their amplified difference.")]
+    caption = f"{trial.name}: clean and adversarial images, and their amplified difference."
+    return [Gallery(images, labels, caption, together=3)]
 
 
 def picture_grid(pictures: Pictures) -> Tensor:

@@ -89,6 +89,11 @@ class Picture(Block):
         return figure(grid_tag(images, self.columns, alt), self.caption)
 
 
+def gallery_tag(items: Sequence[str]) -> str:
+    """List items one beside the other."""
+    return f'<ul class="gallery">{"".join(items)}</ul>'
+
+
 @dataclass(frozen=True)
 class Gallery(Block):
     """Images with a few words below each.
@@ -97,15 +102,20 @@ class Gallery(Block):
         images: (N, C, H, W), uint8 or float in [0, 1]; those above 96 pixels are shown as thumbnails.
         labels: one for each image; may have several lines, the first of which is printed bold.
         caption: what one sees.
+        together: so many in a row belong together, and stay side by side where the page is wide enough.
     """
 
     images: Tensor
     labels: Sequence[str]
     caption: str = ""
+    together: int = 1
 
     def html(self) -> str:
-        pairs = zip(to_bytes(self.images), self.labels, strict=True)
-        return figure(f'<ul class="gallery">{"".join(self._item(*pair) for pair in pairs)}</ul>', self.caption)
+        items = [self._item(*pair) for pair in zip(to_bytes(self.images), self.labels, strict=True)]
+        if self.together > 1:
+            groups = (items[start : start + self.together] for start in range(0, len(items), self.together))
+            items = [f'<li class="together">{gallery_tag(group)}</li>' for group in groups]
+        return figure(gallery_tag(items), self.caption)
 
     def _item(self, image: Tensor, label: str) -> str:
         first, *others = (escape(line) for line in label.split("\n"))

@@ -52,6 +52,7 @@ svg * { stroke-linejoin: round; stroke-linecap: butt }
 svg image { image-rendering: pixelated }
 .gallery { display: flex; flex-wrap: wrap; gap: .85rem; list-style: none; margin: 0; padding: 0 }
 .gallery li { width: 120px; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere }
+.gallery li.together { width: auto }
 .gallery img { display: block; margin-bottom: .3rem }
 .gallery b, .gallery span { display: block }
 .gallery span { color: var(--soft) }

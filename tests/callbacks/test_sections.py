@@ -116,6 +116,13 @@ def test_small_images_keep_every_pixel():
         assert torch.equal(torch.tensor(picture.getdata()), image.permute(1, 2, 0).reshape(-1, 3))
 
 
+def test_pictures_that_belong_together_stay_together():
+    images, labels = torch.rand(5, 1, 4, 4), list("abcde")
+    assert "together" not in Gallery(images, labels).html()
+    groups = Gallery(images, labels, together=3).html().split('class="together"')[1:]
+    assert [[label for label in labels if f"<b>{label}</b>" in group] for group in groups] == [list("abc"), list("de")]
+
+
 def test_large_images_become_thumbnails():
     (picture,) = pictures(Gallery(torch.rand(1, 1, 224, 448), ["a"]).html())
     assert picture.size == (192, 96)
