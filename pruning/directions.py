@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from pruning.gram import lower_gram
+
 TINY = 1e-8  # lengths, of parts of unit vectors, that count as nothing
 
 
@@ -52,7 +54,7 @@ def _beside(filters: Tensor, count: int, generator: Generator) -> Tensor | None:
     if not norms.all():
         return None
     others = filters / norms
-    factor, failed = torch.linalg.cholesky_ex(_lower_gram(others))  # reads the lower triangle only
+    factor, failed = torch.linalg.cholesky_ex(lower_gram(others))  # reads the lower triangle only
     drawn = _normal(count, others.shape[1], generator)
     mixture = _normal(1, count, generator)  # if anything is left along the others, then in a random mixture, too
     for _ in range(3 if not failed else 0):
@@ -60,15 +62,6 @@ def _beside(filters: Tensor, count: int, generator: Generator) -> Tensor | None:
         if (others @ (mixture @ drawn).T).abs().max() <= TINY**1.25 * drawn.norm(dim=1).min():  # 1e-10
             return _orthonormal(drawn)
     return None
-
-
-def _lower_gram(rows: Tensor, block: int = 128) -> Tensor:
-    """Inner products of rows on and below the diagonal, for little more than half the work of all."""
-    gram = rows.new_zeros(len(rows), len(rows))
-    for start in range(0, len(rows), block):
-        stop = start + block
-        gram[start:stop, :stop] = rows[start:stop] @ rows[:stop].T
-    return gram
 
 
 def _outside(basis: Tensor, count: int, generator: Generator) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pruning.gram import gram
 from pruning.ranking import Evidence, Importance, Ranking, rows
 from pruning.sites import Site
 
@@ -39,7 +40,7 @@ class Orthogonality(Ranking):
 
 def overlaps(filters: Tensor) -> Tensor:
     """|cos| of every two filters (J, D), zero on the diagonal and for filters of zeros: (J, J), differentiable."""
-    products = filters @ filters.T
+    products = gram(filters)
     squares = products.diagonal()
     pairs = torch.outer(squares > 0, squares > 0).fill_diagonal_(False)
     norms = squares.where(squares > 0, 1.0).sqrt()
