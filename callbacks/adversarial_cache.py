@@ -62,7 +62,9 @@ class AdversarialCache:
         parts = list(model.modules())
         seed = seed_of(any(part.random for part in parts if isinstance(part, Defense)))
         remembered = [memory_of(part) for part in parts if isinstance(part, Readout)]
-        self.folder = folder / digest(str(FORMAT), fingerprint(model), repr(model), precision, seed, *remembered)
+        self.folder = folder / digest(
+            str(FORMAT), fingerprint(model.state_dict()), repr(model), precision, seed, *remembered
+        )
 
     def craft(self, attack: Attack, images: Tensor, labels: Tensor) -> Crafted:
         """The adversarial images of a batch (N, C, H, W), those that are missing crafted together."""

@@ -1,6 +1,8 @@
 """Born-again networks: a network teaches its successor."""
 
 import math
+from collections import OrderedDict
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from callbacks.alternating_pruning import AlternatingPruning
 from callbacks.initial_weights import redraw, state_on_cpu
+from callbacks.kept_weights import keep_weights, recall_weights
 from callbacks.loss_callback import classifier
 from callbacks.sections import Cell, Section, Table
 from callbacks.teaching import Teaching, frozen
@@ -27,7 +30,8 @@ class BornAgain(Teaching):
     training of ``trainer.max_epochs`` epochs with an optimiser and a schedule of its own. A student starts from another
     draw of the initial weights: those of the first generation, shuffled within each tensor. Its loss is
     (1 - a) · loss + a · T² KL(teacher ‖ student), with class probabilities softened by T; with the defaults, as in the
-    paper, labels and teacher count equally. The best checkpoint is that of all generations.
+    paper, labels and teacher count equally. The best checkpoint is that of all generations; the one that teaches is in
+    no checkpoint, but in a file of ``generations/`` in the run folder, where a resumed run looks for it.
 
     Args:
         generations: how many networks are trained one after the other; 1 is plain training.
@@ -43,7 +47,7 @@ class BornAgain(Teaching):
         self.epochs = 0  # of a generation
         self.generation = 0
         self.initial: dict[str, Tensor] = {}  # the module's state when training began
-        self.taught: dict[str, Tensor] = {}  # the teacher's state, empty in the first generation
+        self.files: dict[str, str] = {}  # with the initial state and, from the second generation on, the teacher's
         self.accuracies: dict[int, list[float]] = {}  # after each validation, by generation
         self._length: tuple[int, int] | None = None  # the trainer's own epochs and steps
 
@@ -58,7 +62,7 @@ class BornAgain(Teaching):
                 "off training images that are looked at anew in every validation: train with cross-entropy"
             )
         self.epochs, self.generation = trainer.max_epochs or 0, 0
-        self.initial, self.taught, self.accuracies = {}, {}, {}
+        self.initial, self.files, self.accuracies = {}, {}, {}
         loop = trainer.fit_loop
         self._length = self.epochs, loop.epoch_loop.max_steps
         loop.max_epochs = self.generations * self.epochs
@@ -72,10 +76,11 @@ class BornAgain(Teaching):
         super().on_train_start(trainer, pl_module)
         self._check_length()
         refuse_longer_cycles(trainer, self.epochs, self.generations)
-        if not self.initial:
+        if self.files:  # the run is resumed
+            self._recall(trainer, pl_module)
+        else:
             self.initial = state_on_cpu(pl_module)
-        if self.generation:  # the run is resumed
-            self._appoint(pl_module)
+            self.files = {"initial": keep_weights(trainer, "initial", self.initial)}
 
     # One of these hooks runs before the first step of a generation. Lightning leaves out the first where it resumes at
     # the very last step of an epoch, and by the second the learning rate has been noted.
@@ -112,7 +117,7 @@ class BornAgain(Teaching):
         return [Section("Generations", [Table(header, rows, caption)], order=15)]
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("generation", "epochs", "initial", "taught", "accuracies")
+        names = ("generation", "epochs", "files", "accuracies")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -133,9 +138,10 @@ class BornAgain(Teaching):
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # From one rank, as batch statistics differ between them.
-        self.taught = trainer.strategy.broadcast(state_on_cpu(scorer(pl_module)))
-        self._appoint(pl_module)
+        taught = trainer.strategy.broadcast(state_on_cpu(scorer(pl_module)))
+        self._appoint(pl_module, taught)
         self.generation = trainer.current_epoch // self.epochs
+        self.files["teacher"] = keep_weights(trainer, f"generation-{self.generation}", taught)
         with weights_in_step(trainer, pl_module):
             pl_module.load_state_dict(redraw(pl_module, self.initial, self.generation))
         trainer.strategy.setup_optimizers(trainer)
@@ -145,10 +151,16 @@ class BornAgain(Teaching):
             f"it, ended with {MONITOR} {known[-1]:.4f}"
         )
 
-    def _appoint(self, pl_module: LightningModule) -> None:
-        """Let the network of ``taught`` teach."""
+    def _recall(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        states = {name: recall_weights(trainer, file) for name, file in self.files.items()}
+        self.initial = states["initial"]
+        if "teacher" in states:
+            self._appoint(pl_module, states["teacher"])
+
+    def _appoint(self, pl_module: LightningModule, taught: Mapping[str, Tensor]) -> None:
+        """Let a network of these weights teach."""
         teacher = deepcopy(scorer(pl_module))
-        teacher.load_state_dict(self.taught)
+        teacher.load_state_dict(taught)
         self.teacher = frozen(teacher)
 
     def _give_back_length(self, trainer: Trainer) -> None:
@@ -184,5 +196,6 @@ def refuse_longer_cycles(trainer: Trainer, epochs: int, generations: int) -> Non
 
 
 def scorer(pl_module: LightningModule) -> nn.Module:
-    """What makes class scores of images; its parts are the module's own."""
-    return nn.Sequential(classifier(pl_module).network, classifier(pl_module).readout)
+    """What makes class scores of images; its parts, and their names, are the module's own."""
+    student = classifier(pl_module)
+    return nn.Sequential(OrderedDict(network=student.network, readout=student.readout))

@@ -175,7 +175,7 @@ class Report(Callback):
         about: dict[str, Any] = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(self._seconds() if fit else time.monotonic() - self.started, 2),
-            "weights": fingerprint(pl_module),
+            "weights": fingerprint(pl_module.state_dict()),
         }
         if fit:
             about["epochs"] = trainer.current_epoch  # those that are complete

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 
 from callbacks.sections import Card, Section
 
@@ -126,10 +126,10 @@ def finite(value: Any) -> Any:
     return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def fingerprint(module: nn.Module) -> str:
-    """Twelve digits that are equal for equal weights, so that results of one model are not mixed with another's."""
+def fingerprint(state: Mapping[str, Any]) -> str:
+    """Twelve digits of a state dict, equal for equal weights, so that no model's results are taken for another's."""
     digest = hashlib.sha256()
-    tensors = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     for name, tensor in tensors.items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data)

@@ -50,6 +50,7 @@ def fit(folder, *callbacks, network=None, optimizer=momentum, ckpt_path=None, ev
         "max_epochs": EPOCHS,
         "accelerator": "cpu",
         "logger": False,
+        "default_root_dir": folder,
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "limit_train_batches": STEPS,

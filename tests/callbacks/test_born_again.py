@@ -8,14 +8,16 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
+from torch.multiprocessing import ProcessRaisedException
 from torch.nn import functional as F
 
 from callbacks import BornAgain, Report, RePr
 from callbacks.initial_weights import redraw
 from cli.checkpoint_io import AtomicCheckpointIO
-from datamodules import Digits
+from datamodules import Digits, RandomCrop
 from lightning_modules import Classifier
 from main import main
+from networks import VanillaConvNet
 from tests.callbacks.pruning_runs import STEPS, TwoLayers, assert_same_end, fit
 
 TWO = {"devices": 2, "strategy": "ddp_fork"}
@@ -199,6 +201,20 @@ def test_two_ranks_agree_with_batch_statistics(tmp_path):
     born(tmp_path, Bring(tmp_path / "end"), data=Digits(batch_size=50), **TWO)
 
 
+def test_resumed_on_two_ranks_equals_uninterrupted(tmp_path):
+    data = Digits(batch_size=50, augmentations=[RandomCrop(3)])
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    options = {"generations": 2, "every_step": True, "data": data, **TWO}
+    born(tmp_path / "whole", Bring(tmp_path / "whole" / "end"), **options)
+    with pytest.raises(ProcessRaisedException, match="InterruptedError"):
+        born(tmp_path / "broken", Crash("on_train_batch_end", LENGTH, 2), **options)
+    last, end = tmp_path / "broken" / "last.ckpt", tmp_path / "broken" / "end"
+    born(tmp_path / "broken", Bring(end), ckpt_path=last, **options)
+    whole = torch.load(tmp_path / "whole" / "end")
+    assert all(torch.equal(value, whole[name]) for name, value in torch.load(end).items())
+
+
 def test_mixed_precision_and_accumulated_gradients(tmp_path):
     trainer = born(tmp_path, precision="bf16-mixed", accumulate_grad_batches=3)
     assert trainer.callback_metrics["val/acc"] > 0.2
@@ -248,9 +264,61 @@ def test_the_trainer_has_its_own_length_afterwards(tmp_path):
 def test_the_checkpoint_is_plain_data_and_the_model_is_plain(tmp_path):
     trainer = born(tmp_path)
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert checkpoint["callbacks"]["BornAgain"]["generation"] == 2
+    kept = checkpoint["callbacks"]["BornAgain"]
+    assert kept["generation"] == 2
     assert set(checkpoint["state_dict"]) == set(Classifier(TwoLayers()).state_dict())
     assert trainer.lightning_module.loss_terms == []
+
+
+def test_no_checkpoint_has_a_teacher(tmp_path):
+    born(tmp_path / "born")
+    fit(tmp_path / "plain", max_epochs=3 * LENGTH)
+    sizes = [(tmp_path / name / "last.ckpt").stat().st_size for name in ("born", "plain")]
+    smallest_teacher = (tmp_path / "born" / "generations").glob("generation-1-*.pt")
+    assert sizes[0] - sizes[1] < next(smallest_teacher).stat().st_size / 4
+
+
+def test_generations_are_weights_files_that_networks_read(tmp_path):
+    ends = LastWeights()
+    options = {"network": VanillaConvNet(width=4), "max_epochs": LENGTH}
+    fit(tmp_path, BornAgain(3), ends, **options)
+    for number in (1, 2):
+        (file,) = (tmp_path / "generations").glob(f"generation-{number}-*.pt")
+        network = VanillaConvNet(width=4, weights=file)
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, ends.weights[number * LENGTH - 1][f"network.{name}"]), name
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_a_run_that_was_moved_resumes_and_gets_files_of_its_own(whole, tmp_path):
+    with pytest.raises(InterruptedError):
+        born(tmp_path / "broken", Crash("on_train_epoch_start", 2 * LENGTH + 1))
+    (tmp_path / "broken").rename(tmp_path / "moved")
+    resumed = born(tmp_path / "new", ckpt_path=tmp_path / "moved" / "last.ckpt")
+    assert_same_end(whole, resumed)
+    names = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "new" / "generations").iterdir()}
+    assert names == {"initial", "generation-2"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (
+            lambda file: file.unlink(),
+            FileNotFoundError,
+            "resumed without generations/generation-1-",
+        ),
+        (lambda file: file.write_bytes(file.read_bytes()[:500]), ValueError, "is damaged"),
+        (lambda file: torch.save({"state_dict": {"a": torch.ones(1)}}, file), ValueError, "is damaged"),
+    ],
+)
+def test_a_missing_or_damaged_teacher_is_refused(spoil, error, words, tmp_path):
+    with pytest.raises(InterruptedError):
+        born(tmp_path, Crash("on_train_epoch_start", LENGTH + 1))
+    (file,) = (tmp_path / "generations").glob("generation-1-*.pt")
+    spoil(file)
+    with pytest.raises(error, match=words):
+        born(tmp_path, ckpt_path=tmp_path / "last.ckpt")
 
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
