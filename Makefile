@@ -20,9 +20,10 @@ test: $(VENV)/installed
 
 install: $(VENV)/installed
 
+# Modules are compiled when they are first imported; all of torch's at once would take 45 s.
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install -q --disable-pip-version-check -e '.[test]'
+	$(RUN) -m pip install -q --disable-pip-version-check --no-compile -e '.[test]'
 	touch $@
 
 clean:
