@@ -52,7 +52,8 @@ class Pairs(Saliency):
 
     def choose(self, gain: Tensor, harm: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         gain, harm = (torch.where(free, values, -torch.inf) for values in (gain, harm))
-        few = _hardly_exceeded(gain, harm)  # (n, m)
+        some = _not_below_the_best(gain, harm)  # so that few are to be sorted
+        few = some.gather(1, _hardly_exceeded(gain.gather(1, some), harm.gather(1, some)))  # (n, m)
         gain, harm = gain.gather(1, few), harm.gather(1, few)
         worth = _worth(gain[:, :, None] + gain[:, None], harm[:, :, None] + harm[:, None])  # (n, m, m)
         worth.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
@@ -64,6 +65,19 @@ class Pairs(Saliency):
 def _worth(gain: Tensor, harm: Tensor) -> Tensor:
     """What a choice is worth: minus infinity unless gain and harm are positive."""
     return torch.where((gain > 0) & (harm > 0), gain * harm, -torch.inf)
+
+
+def _not_below_the_best(gain: Tensor, harm: Tensor, count: int = 4) -> Tensor:
+    """Components (n, k) that at most one of those with the largest sums equals or exceeds in both respects.
+
+    Gain and harm mostly rise together, so these are hardly more than the ``count`` largest themselves.
+    """
+    best = (gain + harm).topk(min(count, gain.shape[1]), dim=1).indices
+    exceeded = torch.zeros(gain.shape, dtype=torch.uint8, device=gain.device)
+    for place in best.split(1, dim=1):
+        exceeded += (gain <= gain.gather(1, place)) & (harm <= harm.gather(1, place))
+    kept = (exceeded < 2).scatter_(1, best, True)
+    return kept.byte().topk(int(kept.sum(1).max())).indices
 
 
 def _hardly_exceeded(gain: Tensor, harm: Tensor) -> Tensor:
