@@ -10,9 +10,9 @@ from main import main
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = ("quickstart.yaml", "plugins/channels_last.yaml", "plugins/repr.yaml")
 DEMO = [word for name in FILES for word in ("-c", str(CONFIGS / name))] + ["--name=demo"]
-ATTACK = ["-c", str(CONFIGS / "plugins" / "fooling_rate.yaml"), "--trainer.callbacks.images=20"]  # the demo takes more
-CORRUPT = ["-c", str(CONFIGS / "plugins" / "corruption_error.yaml"), "--trainer.callbacks.images=15"]
-DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate.yaml"), "--trainer.callbacks.images=15"]
+ATTACK = ["-c", str(CONFIGS / "plugins" / "fooling_rate.yaml"), "--trainer.callbacks.images=12"]  # the demo takes more
+CORRUPT = ["-c", str(CONFIGS / "plugins" / "corruption_error.yaml"), "--trainer.callbacks.images=8"]
+DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate.yaml"), "--trainer.callbacks.images=8"]
 
 
 @pytest.mark.slow

@@ -187,7 +187,7 @@ SAVED = {"after the epoch": {"save_on_train_epoch_end": True}, "within an epoch"
 
 
 @pytest.mark.parametrize("saved", SAVED)
-@pytest.mark.parametrize("hook", ["on_train_epoch_start", "on_train_batch_start", "on_validation_end"])
+@pytest.mark.parametrize("hook", ["on_train_batch_start", "on_validation_end"])
 def test_an_interrupted_and_resumed_run_has_an_equal_history(
     hook, saved, classifier, trainer, digits, folder, tmp_path
 ):
