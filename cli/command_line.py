@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import set_parsing_settings
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
@@ -108,6 +109,13 @@ class CommandLine(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """The command line has the last word: Lightning would let the checkpoint's options win (issue 20310)."""
+
+    def _dump_config(self) -> None:
+        """What checkpoints keep of the configuration, which has just been validated: to do it again takes as long."""
+        if not hasattr(self, "config_dump"):
+            shown = {"skip_link_targets": False, "skip_none": False, "format": "yaml"}  # Lightning's own choice
+            text = self.parser.dump(self.config, skip_validation=True, **shown)
+            self.config_dump = yaml.safe_load(text)[self.config.subcommand]
 
     def instantiate_classes(self) -> None:
         """A callback that refuses its options is heard."""
