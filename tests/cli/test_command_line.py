@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning.pytorch.cli import LightningCLI
 
+from cli.command_line import CommandLine
 from main import HELP, main
 
 PROJECT = Path(__file__).parents[2]
@@ -99,6 +101,21 @@ def test_last_resumes_in_the_same_folder(with_run):
     fit("--name=first", "--trainer.max_epochs=3", "--ckpt_path=last")
     assert last_epoch(with_run) == 2
     assert len(list(Path("runs/first").iterdir())) == 1
+
+
+def test_the_dumped_configuration_is_lightnings(monkeypatch):
+    own, dumps = CommandLine._dump_config, []
+
+    def both(self):
+        for dump in (own, LightningCLI._dump_config):
+            self.__dict__.pop("config_dump", None)
+            dump(self)
+            dumps.append(self.config_dump)
+
+    monkeypatch.setattr(CommandLine, "_dump_config", both)
+    fit("-c", str(CONFIGS / "plugins" / "repr.yaml"), "--trainer.fast_dev_run=true")
+    assert dumps[0] == dumps[1]
+    assert dumps[0]["model"]["class_path"].endswith("Classifier")
 
 
 def test_best_and_last_mean_the_newest_run_of_that_name(with_run):
