@@ -17,10 +17,14 @@ FIRST, SECOND = signed(0xBF58476D1CE4E5B9), signed(0x94D049BB133111EB)
 
 
 def mix(values: Tensor) -> Tensor:
-    """The finaliser on 64-bit integers, which overflow as it wants; shifts fill with zeros."""
-    values = (values ^ (values >> 30 & (2**34 - 1))) * FIRST
-    values = (values ^ (values >> 27 & (2**37 - 1))) * SECOND
-    return values ^ (values >> 31 & (2**33 - 1))
+    """The finaliser on 64-bit integers, which overflow as it wants."""
+    values = _xor_shifted(_xor_shifted(values, 30).mul_(FIRST), 27).mul_(SECOND)
+    return _xor_shifted(values, 31)
+
+
+def _xor_shifted(values: Tensor, places: int) -> Tensor:
+    """Numbers xor themselves shifted to the right, where zeros come in."""
+    return (values >> places).bitwise_and_(2 ** (64 - places) - 1).bitwise_xor_(values)
 
 
 def hashed(keys: Tensor, count: int, stream: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from draws.hashing import GOLDEN, mix, signed
 
+LARGE = 2**14  # values of an image
 Digest = Callable[[Tensor], Tensor]  # from images (N, pixels), float32 and contiguous, to 64-bit numbers (N,)
 
 
@@ -19,15 +20,20 @@ def mixed_sum(pixels: Tensor) -> Tensor:
 
 
 def weighted_sum(pixels: Tensor) -> Tensor:
-    """The sum of pixels' bits, taken in pairs, times fixed random odd numbers: in one pass, thirty times as fast.
+    """The sum of pixels' bits, taken in pairs, times fixed random odd numbers; far less work than mixing each.
 
-    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"). Two images that
+    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"). Large images
+    are folded to an eighth first, as no processor multiplies 64-bit numbers as fast as it adds them. Two images that
     know nothing of the weights share a number once in 2**32 times; once in 2**9 where their pixels are powers of two
-    and differ in every other place only. They would share draws, which is no harm.
+    and differ in every other place only; and always where an eighth of a large one has changed places with another.
+    They would share draws, which is no harm.
     """
-    if pixels.shape[1] % 2 or pixels.storage_offset() % 2:  # no whole number of pairs, or not from a whole one on
-        pixels = F.pad(pixels, (0, pixels.shape[1] % 2)).clone()
-    pairs = pixels.view(torch.int64)
+    folds = 8 if pixels.shape[1] >= LARGE else 1
+    rest = -pixels.shape[1] % (2 * folds)
+    if rest or pixels.storage_offset() % 2:  # not from a whole pair on
+        pixels = F.pad(pixels, (0, rest)).clone()
+    pairs = pixels.view(torch.int64).view(len(pixels), folds, -1)
+    pairs = pairs.sum(1) if folds > 1 else pairs[:, 0]
     weights = _weights(pairs.shape[1], pairs.device)
     return torch.mv(pairs, weights) if pairs.is_cpu else (pairs * weights).sum(1)
 

@@ -21,8 +21,8 @@ class Streams:
 
     def uniform(self, *shape: int, stream: int = 0) -> Tensor:
         """Numbers (N, *shape) in the open interval (0, 1), float64; each stream has its own."""
-        bits = hashed(self.keys, math.prod(shape), stream) >> 12 & (2**52 - 1)
-        return ((bits.double() + 0.5) / 2**52).view(len(self.keys), *shape)  # exact, and never 0 or 1
+        bits = (hashed(self.keys, math.prod(shape), stream) >> 12).bitwise_and_(2**52 - 1)
+        return bits.double().add_(0.5).mul_(2**-52).view(len(self.keys), *shape)  # exact, and never 0 or 1
 
     def normal(self, *shape: int, stream: int = 0) -> Tensor:
         """Standard normal numbers (N, *shape), float64."""

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from draws import keys_of, mixed_sum, weighted_sum
+from draws import GOLDEN, keys_of, mix, mixed_sum, weighted_sum
 
 
 @pytest.mark.parametrize("digest", [mixed_sum, weighted_sum])
@@ -26,8 +26,23 @@ def test_similar_images_have_keys_of_their_own(digest):
     nearly_equal = torch.rand(1, 3, 9, 9) + torch.linspace(0, 1e-3, 1000).view(-1, 1, 1, 1)
     assert len(keys_of(nearly_equal, None, digest).unique()) == 1000
 
+    large = torch.rand(1, 3, 75, 75) + torch.linspace(0, 1e-3, 100).view(-1, 1, 1, 1)
+    assert len(keys_of(large, None, digest).unique()) == 100
 
-@pytest.mark.parametrize("shape", [(1, 5, 5), (3, 8, 8)])
+
+@pytest.mark.parametrize(("shape", "folds"), [((1, 5, 5), 1), ((3, 8, 8), 1), ((1, 127, 129), 1), ((3, 75, 75), 8)])
+def test_the_weighted_sum_is_that_of_pairs_folded_where_images_are_large(shape, folds):
+    images = torch.rand(2, *shape)
+    for image, key in zip(images, weighted_sum(images.flatten(1)).tolist()):
+        bits = image.numpy().tobytes()
+        bits += bytes(-len(bits) % (8 * folds))
+        pairs = [int.from_bytes(bits[place : place + 8], "little") for place in range(0, len(bits), 8)]
+        width = len(pairs) // folds
+        weights = (mix(torch.arange(1, width + 1) * GOLDEN) | 1).tolist()
+        assert key % 2**64 == sum(pair * weights[place % width] for place, pair in enumerate(pairs)) % 2**64
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 5), (3, 8, 8), (3, 75, 75)])
 def test_where_images_lie_in_memory_does_not_matter(shape):
     images = torch.rand(4, *shape)
     memory = torch.zeros(images.numel() + 1)
