@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from draws.hashing import GOLDEN, mix, signed
 
-LARGE = 2**14  # values of an image
+LARGE = 2**14  # values of an image, from which on it is folded
 Digest = Callable[[Tensor], Tensor]  # from images (N, pixels), float32 and contiguous, to 64-bit numbers (N,)
 
 
@@ -32,7 +32,7 @@ def weighted_sum(pixels: Tensor) -> Tensor:
     rest = -pixels.shape[1] % (2 * folds)
     if rest or pixels.storage_offset() % 2:  # not from a whole pair on
         pixels = F.pad(pixels, (0, rest)).clone()
-    pairs = pixels.view(torch.int64).view(len(pixels), folds, -1)
+    pairs = pixels.view(torch.int64).unflatten(1, (folds, -1))
     pairs = pairs.sum(1) if folds > 1 else pairs[:, 0]
     weights = _weights(pairs.shape[1], pairs.device)
     return torch.mv(pairs, weights) if pairs.is_cpu else (pairs * weights).sum(1)

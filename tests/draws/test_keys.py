@@ -42,6 +42,12 @@ def test_the_weighted_sum_is_that_of_pairs_folded_where_images_are_large(shape, 
         assert key % 2**64 == sum(pair * weights[place % width] for place, pair in enumerate(pairs)) % 2**64
 
 
+@pytest.mark.parametrize("digest", [mixed_sum, weighted_sum])
+@pytest.mark.parametrize("shape", [(3, 8, 8), (3, 75, 75)])
+def test_no_images_have_no_keys(shape, digest):
+    assert keys_of(torch.rand(0, *shape), None, digest).shape == (0,)
+
+
 @pytest.mark.parametrize("shape", [(1, 5, 5), (3, 8, 8), (3, 75, 75)])
 def test_where_images_lie_in_memory_does_not_matter(shape):
     images = torch.rand(4, *shape)
