@@ -53,7 +53,7 @@ def from_levels(levels: Tensor, like: Tensor) -> Tensor:
 
 def check_severity(severity: int) -> None:
     """One of the five."""
-    if severity not in SEVERITIES:
+    if not isinstance(severity, int) or severity not in SEVERITIES:
         raise ValueError(f"severity={severity} must be an integer from 1 (mild) to 5 (strong)")
 
 

@@ -24,7 +24,8 @@ class Contrast(SyntheticCorruption[float]):
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
         pixels = divided(levels.double(), 255)
-        mean = pixels.mean((2, 3), keepdim=True)
+        # From whole numbers, whose sum does not depend on how an image lies in memory.
+        mean = divided(levels.sum((2, 3), keepdim=True).double(), 255 * levels[0, 0].numel())
         return ((pixels - mean) * self.level + mean) * 255
 
 

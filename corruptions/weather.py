@@ -61,7 +61,7 @@ class Frost(SyntheticCorruption[Ice]):
         self.pictures = pictures or IceTexture()
 
     def corrupt(self, levels: Tensor, draws: Draws) -> Tensor:
-        return self.level.image * levels.double() + self.level.frost * self._cut_out(levels, draws)
+        return self.level.image * levels.double() + self.level.frost * self._cut_out(levels, draws).double()
 
     def _cut_out(self, levels: Tensor, draws: Draws) -> Tensor:
         pixels, sizes, starts = (part.to(levels.device) for part in self._window)
@@ -79,6 +79,10 @@ class Frost(SyntheticCorruption[Ice]):
     def _window(self) -> tuple[Tensor, Tensor, Tensor]:
         """All pictures' pixels (P, 3), their sizes (K, 2), and where each starts (K,)."""
         step = self.level.stride
+        if any(min(picture.shape[:2]) <= step // 2 for picture in self.pictures.load()[:5]):
+            raise ValueError(
+                f"pictures={self.pictures} has one of less than {step // 2 + 1} pixels a side: take larger ones"
+            )
         thinned = [picture[step // 2 :: step, step // 2 :: step] for picture in self.pictures.load()[:5]]
         sizes = torch.tensor([picture.shape[:2] for picture in thinned])
         starts = sizes.prod(1).cumsum(0) - sizes.prod(1)

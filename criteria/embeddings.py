@@ -35,8 +35,8 @@ class BatchStatistics(nn.Module):
         self.statistics = nn.BatchNorm1d(width, affine=False)
 
     def forward(self, outputs: Tensor) -> Tensor:  # (N, d)
-        embeddings: Tensor = self.statistics(full_precision(outputs))
-        return embeddings
+        embeddings: Tensor = self.statistics(outputs.to(self.statistics.get_buffer("running_mean").dtype))
+        return full_precision(embeddings)
 
 
 def embedding_of(value: nn.Module | str) -> nn.Module:

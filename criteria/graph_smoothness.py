@@ -82,6 +82,11 @@ class GraphSmoothness(nn.Module):
             outputs: of the network (N, d).
             labels: class indices (N,).
         """
+        if labels.shape != outputs.shape[:1]:
+            raise ValueError(
+                f"GraphSmoothness: labels are of shape {tuple(labels.shape)} for outputs of {tuple(outputs.shape)}: "
+                "give each image's class as one integer"
+            )
         with torch.autocast(outputs.device.type, enabled=False):
             embeddings: Tensor = self.embedding(outputs)
             if self.scope == "global":

@@ -73,7 +73,7 @@ class PerVertex(Reduction):
     """By n, the number of vertices."""
 
     def divisor(self, vertices: int, edges: Tensor) -> int:
-        return vertices
+        return max(1, vertices)
 
 
 class MeanOfEdges(Reduction):

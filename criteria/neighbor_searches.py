@@ -1,6 +1,6 @@
 """Who proposes nearest neighbours: quickly, and with rounding errors."""
 
-import importlib.util
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -91,8 +91,12 @@ class FaissSearch(Search):
 
 @lru_cache
 def has_faiss() -> bool:
-    """Whether FAISS is installed."""
-    return importlib.util.find_spec("faiss") is not None
+    """Whether FAISS is installed, and sound."""
+    try:
+        _faiss()
+    except ImportError:
+        return False
+    return True
 
 
 def lowest(numbers: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -131,13 +135,17 @@ def portions(rows: Tensor, numbers: int, least: int = 1) -> tuple[Tensor, ...]:
 @contextmanager
 def _full_products(device: torch.device) -> Iterator[None]:
     """Matrix products in single precision, whatever the caller allows."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    # Each back end's own setting: torch.get_float32_matmul_precision raises where a caller has set one of these.
+    products: tuple[Any, Any] = (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul"))  # noqa: B009
+    before = [each.fp32_precision for each in products]
     try:
+        for each in products:
+            each.fp32_precision = "ieee"
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for each, precision in zip(products, before):
+            each.fp32_precision = precision
 
 
 def _faiss() -> Any:

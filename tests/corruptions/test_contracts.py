@@ -141,10 +141,17 @@ def test_grey_pictures_are_corrupted_like_equal_channels(name, photographs):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_memory_format_and_empty_batches(name, photographs):
+def test_memory_format_default_precision_and_empty_batches(name, photographs):
     noise, indices = corruption(name, 2), torch.arange(3)
-    contiguous = noise.apply(photographs[:3], indices)
-    assert torch.equal(noise.apply(photographs[:3].to(memory_format=torch.channels_last), indices), contiguous)
+    images = photographs[:3].clone()
+    images[2] = torch.tensor([10, 100, 130]).view(3, 1, 1)  # flat, where a rounding decides what is cut off
+    contiguous = noise.apply(images, indices)
+    assert torch.equal(noise.apply(images.to(memory_format=torch.channels_last), indices), contiguous)
+    torch.set_default_dtype(torch.bfloat16)  # as Lightning's precision=bf16-true does
+    try:
+        assert torch.equal(noise.apply(images, indices), contiguous)
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert noise.apply(photographs[:0], indices[:0]).shape == (0, 3, 32, 32)
 
 
@@ -171,6 +178,7 @@ def test_a_gpu_gives_the_same_bytes(name, photographs):
         (lambda x, i: corruption("blizzard", 1), "no corruption 'blizzard': choose from gaussian_noise, "),
         (lambda x, i: corruption("snow", 6), "severity=6 must be an integer from 1"),
         (lambda x, i: corruption("snow", 0), "severity=0"),
+        (lambda x, i: corruption("snow", 1.0), "severity=1.0"),
         (lambda x, i: corruption("snow", 1).apply(x[0], i), r"images are torch.uint8 of shape \(3, 32, 32\)"),
         (lambda x, i: corruption("snow", 1).apply(x.long(), i), "images are torch.int64"),
         (lambda x, i: corruption("snow", 1).apply(x, i[1:]), r"indices are torch.int64 of shape \(23,\) for 24 images"),

@@ -144,3 +144,11 @@ def test_flat_pictures_stay_flat():
         difference = corruption(name, 3).apply(flat, indices).int() - flat.int()
         assert difference.abs().max() <= 1, name
         assert (difference.flatten(1) == difference[:, 0, :1, 0]).all(), name
+
+
+def test_the_contrast_of_flat_pictures_does_not_depend_on_memory():
+    # The mean in another order is another last bit, and truncation makes a whole level of it.
+    flat = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(-1, 3, 32, 32).contiguous()
+    noise, indices = corruption("contrast", 1), torch.arange(256)
+    there = noise.apply(flat.contiguous(memory_format=torch.channels_last), indices)
+    assert torch.equal(noise.apply(flat, indices), there)

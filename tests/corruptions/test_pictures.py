@@ -66,3 +66,6 @@ def test_refused_in_words(tmp_path):
     (tmp_path / "frost1.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match="frost1.png is truncated or no picture"):
         PictureFolder(tmp_path).load()
+    Image.fromarray(np.zeros((2, 90, 3), np.uint8)).save(tmp_path / "frost1.png")
+    with pytest.raises(ValueError, match="of less than 3 pixels a side: take larger ones"):
+        Frost(1, pictures=PictureFolder(tmp_path)).apply(torch.zeros(1, 3, 8, 8), torch.arange(1))

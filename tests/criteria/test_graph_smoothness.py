@@ -103,12 +103,18 @@ def test_the_reductions():
 def test_full_precision_under_autocast():
     near = F.normalize(torch.ones(1, 8) + 1e-3 * torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), dim=1)
     labels = torch.arange(20) % 2
-    exact = GraphSmoothness()(near.double(), labels)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = GraphSmoothness()(near, labels)
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(exact.item(), rel=1e-6)
-    assert GraphSmoothness()(near.bfloat16(), labels).dtype == torch.float32
+    for metric in ("l2", "cosine"):
+        exact = GraphSmoothness(metric=metric)(near.double(), labels)
+        torch.set_float32_matmul_precision("medium")
+        try:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = GraphSmoothness(metric=metric)(near, labels)
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(exact.item(), rel=1e-6)
+    for criterion in (GraphSmoothness(), GraphSmoothness(normalize=BatchStatistics(8)).bfloat16()):
+        assert criterion(near.bfloat16(), labels).dtype == torch.float32
 
 
 def test_batch_statistics_are_used_in_evaluations():
@@ -199,3 +205,11 @@ def test_refuses_as_many_neighbours_as_the_batch_has_images():
         ValueError, match="to have 12 neighbours besides itself, but the graph has 12 vertices: set k lower"
     ):
         GraphSmoothness(k=12)(outputs, labels)
+
+
+def test_refuses_labels_of_another_shape_and_takes_none():
+    outputs, labels = batch()
+    with pytest.raises(ValueError, match=r"labels are of shape \(12, 1\) for outputs of \(12, 5\)"):
+        GraphSmoothness()(outputs, labels.unsqueeze(1))
+    for reduction in ("mean", "sum", "per_vertex", "edges"):
+        assert GraphSmoothness(reduction=reduction)(outputs[:0], labels[:0]) == 0

@@ -100,6 +100,17 @@ def test_lower_precision_outside_changes_nothing():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = nearest_neighbors(others, others, 5, True, "torch")
     assert torch.equal(found, sorted_out(others, others, 5, True))
+    wide, products = points(700, 200), torch.backends.mkldnn.matmul
+    for set_it in (
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: setattr(products, "fp32_precision", "bf16"),
+    ):
+        set_it()
+        try:
+            assert torch.equal(nearest_neighbors(wide, wide, 5, True, "torch"), sorted_out(wide, wide, 5, True))
+            assert products.fp32_precision == "bf16"
+        finally:
+            torch.set_float32_matmul_precision("highest")
     half = others.bfloat16()
     assert torch.equal(nearest_neighbors(half, half, 5, True), sorted_out(half, half, 5, True))
 
@@ -129,8 +140,8 @@ def test_sums_may_overflow_where_points_do_not():
 
 
 def test_without_faiss_torch_searches(monkeypatch):
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    monkeypatch.setattr(neighbors, "has_faiss", lambda: False)
+    monkeypatch.setitem(sys.modules, "faiss", None)  # importing it raises, as where it is broken
+    monkeypatch.setattr(neighbors, "has_faiss", neighbor_searches.has_faiss.__wrapped__)
     monkeypatch.setattr(neighbors, "FAISS", 0)
     monkeypatch.setattr(neighbors, "DOUBLE", (0, 0))
     others = points(300, 200)
