@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +47,9 @@ def craft(model: nn.Module, attack: Attack, images: Tensor, labels: Tensor) -> C
 class AdversarialCache:
     """Crafts what is not in a folder yet; files there belong to one network, one attack and one image each.
 
-    A file is found by the network's weights, layers and memory, the numerical precision, the attack's settings, the
-    image's pixels and its label, and the seed where the attack or the network is random. Files are written whole or not
-    at all, hold arrays only, and one that is damaged is crafted again.
+    A file is found by the network's weights, layers and memory (that of a defence, too), the numerical precision, the
+    attack's settings, the image's pixels and its label, and the seed where the attack or the network is random. Files
+    are written whole or not at all, hold arrays only, and one that is damaged is crafted again.
 
     Args:
         folder: of the files; it is made when something is written, and may be removed at any time.
@@ -60,8 +60,15 @@ class AdversarialCache:
     def __init__(self, folder: Path, model: nn.Module, precision: str = "32-true") -> None:
         self.model = model
         parts = list(model.modules())
-        seed = seed_of(any(part.random for part in parts if isinstance(part, Defense)))
-        remembered = [memory_of(part) for part in parts if isinstance(part, Readout)]
+        defenses = [part for part in parts if isinstance(part, Defense)]
+        if any(part.random and part.generator is not None for part in defenses):
+            raise ValueError(
+                "a defence with a generator draws anew in every call, so that nothing of it can be kept: leave out its "
+                "generator, or cache"
+            )
+        seed = seed_of(any(part.random for part in defenses))
+        remembered = [bytes_of(part.memory.values()) for part in parts if isinstance(part, Readout)]
+        remembered += [bytes_of(part.buffers(recurse=False)) for part in defenses]  # a bank of patches, say
         self.folder = folder / digest(
             str(FORMAT), fingerprint(model.state_dict()), repr(model), precision, seed, *remembered
         )
@@ -96,9 +103,9 @@ class AdversarialCache:
         return [folder / f"{name}.npz" for name in names]
 
 
-def memory_of(readout: Readout) -> bytes:
-    """The training images that a readout compares with, which stand in no checkpoint."""
-    return b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in readout.memory.values())
+def bytes_of(tensors: Iterable[Tensor]) -> bytes:
+    """Of what stands in no checkpoint, such as the training images that a readout compares with."""
+    return b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in tensors)
 
 
 def seed_of(random: bool) -> str:

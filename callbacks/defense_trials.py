@@ -44,7 +44,7 @@ class Bench:
     def judge(self, place: int, defense: Defense, images: Tensor) -> Tensor:
         """Predictions (2, N) behind one defence: of its first run, and of the vote."""
         more = range(1, self.ensemble if defense.random else 1)
-        with defense.looking_once():
+        with defense.looking_once(images):
             scores = torch.stack([self._first(place, defense, images), *(self.model(defense(images, r)) for r in more)])
         return torch.stack([scores[0].argmax(1), vote(scores).argmax(1)])
 

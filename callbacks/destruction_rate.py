@@ -23,6 +23,7 @@ from callbacks.sections import Section
 from callbacks.sweeps import Sweep
 from defenses import Defense, PixelDeflection, RobustActivationMap, Sequence, WaveletDenoise, looking
 from metrics import DestructionRate as Rates
+from options import check_at_least, check_whole
 
 PREFIX = "test/defended"
 
@@ -64,9 +65,9 @@ class DestructionRate(Callback):
         samples: int = 3,
         cache: str | None = None,
     ) -> None:
-        for option, least, value in (("ensemble", 1, ensemble), ("eot", 1, eot), ("images", 0, images)):
-            if value < least:
-                raise ValueError(f"DestructionRate: {option}={value} must be {least} or more")
+        check_whole(self, ensemble=ensemble, eot=eot, images=images, samples=samples)
+        check_at_least(self, 1, ensemble=ensemble, eot=eot)
+        check_at_least(self, 0, images=images, samples=samples)
         self.attacks = named("DestructionRate: attacks", [FGSM(), IGSM()] if attacks is None else attacks)
         if "clean" in self.attacks:
             raise ValueError("DestructionRate: an attack is named clean, which stands for no attack: rename it")

@@ -3,7 +3,7 @@
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from defenses import Defended, Defense, looking
+from defenses import Defended, Defense
 
 
 class InputDefense(Callback):
@@ -54,8 +54,8 @@ class InputDefense(Callback):
 
     def _put(self, pl_module: LightningModule) -> None:
         self.network = pl_module.network  # type: ignore[assignment]
-        defended = Defended(self.network, self.defense, self.votes)  # type: ignore[arg-type]
-        self.defense.attach(looking(pl_module))  # a map is of a class, which a readout may have to tell
+        # A map is of a class, which a readout may have to tell.
+        defended = Defended(self.network, self.defense, self.votes, classifier=pl_module)  # type: ignore[arg-type]
         pl_module.undefended = (self.network,)  # type: ignore[assignment]
         pl_module.network = defended.train(pl_module.training)
 

@@ -55,7 +55,7 @@ class ActivationMap(ABC):
         try:
             yield
         finally:
-            self._several, self._glance = before, None
+            self._several, self._glance = before, self._glance if before else None
 
     def _map(self, images: Tensor) -> Tensor:
         with torch.inference_mode(False), evaluating(self._network):

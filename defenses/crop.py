@@ -29,7 +29,7 @@ class Crop(Defense):
         rows, columns = (max(1, round(self.share * size)) for size in (height, width))
         top, left = ((height - rows + 1) * draws[:, 0]).floor(), ((width - columns + 1) * draws[:, 1]).floor()
         down = _within(height, rows, top, images)
-        return read(images, down, _within(width, columns, left, images))
+        return read(images, down, _within(width, columns, left, images)).clamp(0, 1)
 
 
 def _within(size: int, kept: int, start: Tensor, like: Tensor) -> Tensor:

@@ -11,20 +11,25 @@ from defenses.vote import Vote
 class Defended(nn.Module):
     """A network behind a defence: ``forward(images)`` gives class scores of the defended images.
 
-    Activation maps of the defence are made by this very network. With one run, ``head(features(images))`` is the
-    forward pass; ``features`` are always those of the first run. The gradient of an attack runs through the defence.
+    Activation maps of the defence are made by this very network; one defence may serve several. With one run,
+    ``head(features(images))`` is the forward pass; ``features`` are always those of the first run. The gradient of an
+    attack runs through the defence.
 
     Args:
         network: from images in [0, 1] to class scores (N, num_classes), with its weights.
         defense: changes the images before the network sees them.
         votes: runs of a random defence that vote; the thesis's ensemble has ten.
         run: another number gives the defence other random draws.
+        classifier: makes the activation maps instead of the network, where that gives no class scores.
     """
 
-    def __init__(self, network: nn.Module, defense: Defense, votes: int = 1, run: int = 0) -> None:
+    def __init__(
+        self, network: nn.Module, defense: Defense, votes: int = 1, run: int = 0, classifier: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.network, self.vote, self.run = network, Vote(defense, votes), run
-        defense.attach(looking(network))
+        self._eyes = (looking(network if classifier is None else classifier),)  # in a tuple, which registers nothing
+        self._attach()
 
     @property
     def defense(self) -> Defense:
@@ -35,12 +40,14 @@ class Defended(nn.Module):
         return f"votes={self.vote.runs}, run={self.run}"
 
     def forward(self, images: Tensor) -> Tensor:
+        self._attach()
         scores: Tensor = self.vote(self.network, images, self.run)
         return scores
 
     def features(self, images: Tensor) -> Tensor:
         """The last convolutional map (N, K, h, w) of the defended images."""
         part: Any = looking(self.network)
+        self._attach()
         features: Tensor = part.features(self.defense(images, self.run * self.vote.runs))
         return features
 
@@ -49,6 +56,9 @@ class Defended(nn.Module):
         part: Any = looking(self.network)
         scores: Tensor = part.head(features)
         return scores
+
+    def _attach(self) -> None:
+        self.defense.attach(self._eyes[0])
 
 
 class Looking(nn.Module):
@@ -81,4 +91,5 @@ def looking(classifier: nn.Module) -> nn.Module:
         return classifier
     readout = getattr(classifier, "readout", None)
     plain = not isinstance(readout, nn.Module) or isinstance(readout, nn.Identity)
-    return inner if plain or not hasattr(inner, "features") else Looking(inner, readout)  # type: ignore[arg-type]
+    halves = hasattr(inner, "features") and hasattr(inner, "head")
+    return inner if plain or not halves else Looking(inner, readout)  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
 """What a defence is (contract 6 of the design)."""
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -24,14 +25,16 @@ class Defense(nn.Module, ABC):
         gradient: what the backward pass is. ``exact`` is the defence's own derivative; ``identity`` lets the gradient
             pass as if nothing had been changed (BPDA, Athalye et al. 2018, arXiv 1802.00420, section 4.1.1), which is
             what an attack uses where there is no derivative. Either is built in: an attack never asks.
-        generator: of the CPU, for new draws in every call. Without it draws follow from the seed of
-            ``seed_everything``, the image's own pixels and the run alone; no global random state changes either way.
+        generator: of the CPU, for new draws in every call, the same however images are split into batches. Without it
+            draws follow from the seed of ``seed_everything``, the image's own pixels and the run alone; no global
+            random state changes either way.
     """
 
     random: bool = False
     gradient: Gradient = "exact"
     generator: Generator | None = None
     _checked = False
+    _keys: Tensor | None = None  # of the images that several runs or parts look at
 
     def forward(self, images: Tensor, run: int = 0) -> Tensor:
         check_images(self, images)
@@ -57,13 +60,30 @@ class Defense(nn.Module, ABC):
     def attach(self, network: nn.Module) -> None:
         """Show the defended network to the parts that look at it, such as activation maps; it is not registered."""
 
-    def looking_once(self) -> AbstractContextManager[Any]:
-        """Within, several runs on the same images share what does not depend on the run, such as an activation map."""
-        return nullcontext()
+    @contextmanager
+    def looking_once(self, images: Tensor, keys: Tensor | None = None) -> Iterator[None]:
+        """Within, several runs on the same images share what does not depend on the run, such as an activation map.
+
+        Args:
+            images: (N, C, H, W).
+            keys: of the images (N,), which a generator has drawn; by default the defence's own draws them.
+        """
+        before = self._keys
+        self._keys = self.drawn(images) if keys is None else keys
+        try:
+            yield
+        finally:
+            self._keys = before
+
+    def drawn(self, images: Tensor) -> Tensor | None:
+        """The keys (N,) that several runs share; without a generator they follow from the images."""
+        if self._keys is not None or self.generator is None or not self.random:
+            return self._keys
+        return keys_of(images, self.generator)
 
     def streams(self, images: Tensor, run: int) -> Streams:
         """The random numbers of each image in a run."""
-        keys = keys_of(images, self.generator, weighted_sum)
+        keys = keys_of(images, self.generator, weighted_sum) if self._keys is None else self._keys
         return Streams(mix(keys + signed(GOLDEN * (run + 1))))
 
     def __repr__(self) -> str:

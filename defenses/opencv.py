@@ -53,7 +53,7 @@ class OpenCVNonLocalMeans(NonLocalMeans):
         if images.shape[1] > 4:
             raise ValueError(f"images have {images.shape[1]} channels, OpenCV takes up to 4: take NonLocalMeans")
         cv2: Any = import_module("cv2")
-        pictures = (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
+        pictures = (images * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
         smooth = torch.empty_like(pictures)
         for picture, result in zip(pictures.numpy(), smooth.numpy()):
             new = cv2.fastNlMeansDenoising(picture, None, self.strength, self.patch, self.search)

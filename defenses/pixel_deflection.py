@@ -1,7 +1,7 @@
 """Replace pixels by neighbours."""
 
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from torch import Tensor, nn
 
@@ -51,8 +51,13 @@ class PixelDeflection(Defense):
         if self.activation_map is not None:
             self.activation_map.attach(network)
 
-    def looking_once(self) -> AbstractContextManager[Any]:
-        return super().looking_once() if self.activation_map is None else self.activation_map.looking_once()
+    @contextmanager
+    def looking_once(self, images: Tensor, keys: Tensor | None = None) -> Iterator[None]:
+        with (
+            super().looking_once(images, keys),
+            self.activation_map.looking_once() if self.activation_map else nullcontext(),
+        ):
+            yield
 
     def restore(self, images: Tensor, run: int) -> Tensor:
         height, width = images.shape[2:]

@@ -30,6 +30,9 @@ class RandomResizePad(Defense):
         self.smallest, self.resize, self.pad = smallest, resize, pad
 
     def restore(self, images: Tensor, run: int) -> Tensor:
+        return self._moved(images, run).clamp(0, 1)  # an interpolated white may round to more
+
+    def _moved(self, images: Tensor, run: int) -> Tensor:
         draws = self.streams(images, run).uniform(3)
         share = self.smallest + (1 - self.smallest) * draws[:, 0] if self.resize else draws[:, 0] * 0 + self.smallest
         height, width = images.shape[2:]

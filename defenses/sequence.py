@@ -20,13 +20,17 @@ class Sequence(Defense):
         super().__init__()
         if not len(parts):
             raise ValueError("Sequence: parts=[] is empty: give at least one defence, or Identity")
+        for part in parts:
+            if not isinstance(part, Defense):
+                raise ValueError(f"Sequence: parts holds a {type(part).__name__}, which is no defence: take it out")
         self.parts = nn.ModuleList(parts)
         self.random = any(part.random for part in parts)
         self.gradient = "exact" if all(part.gradient == "exact" for part in parts) else "identity"
 
     def forward(self, images: Tensor, run: int = 0) -> Tensor:
-        for place, part in enumerate(self.parts):
-            images = part(images, run * len(self.parts) + place)  # a number that no other run and place share
+        with self.looking_once(images):
+            for place, part in enumerate(self.parts):
+                images = part(images, run * len(self.parts) + place)  # a number that no other run and place share
         return images
 
     @property
@@ -48,10 +52,10 @@ class Sequence(Defense):
             part.attach(network)  # type: ignore[operator]
 
     @contextmanager
-    def looking_once(self) -> Iterator[None]:
-        with ExitStack() as stack:
+    def looking_once(self, images: Tensor, keys: Tensor | None = None) -> Iterator[None]:
+        with super().looking_once(images, keys), ExitStack() as stack:
             for part in self.parts:
-                stack.enter_context(part.looking_once())  # type: ignore[operator]
+                stack.enter_context(part.looking_once(images, self._keys))  # type: ignore[operator]
             yield
 
     def __repr__(self) -> str:

@@ -34,7 +34,7 @@ class Vote(nn.Module):
             run: another number gives other runs.
         """
         runs = self.runs if self.defense.random else 1
-        with self.defense.looking_once():
+        with self.defense.looking_once(images):
             return vote(torch.stack([classify(self.defense(images, run * self.runs + each)) for each in range(runs)]))
 
 

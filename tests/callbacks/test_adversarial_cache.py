@@ -8,6 +8,7 @@ from torch import nn
 from attacks import FGSM, PGD, AtSize, DeepFool
 from callbacks.adversarial_cache import AdversarialCache, craft
 from criteria import NearestNeighbors
+from defenses import Crop, Defended, Quilting
 
 LABELS = torch.tensor([0, 1, 2])
 
@@ -57,6 +58,16 @@ def test_only_what_is_missing_is_crafted(network, images, tmp_path):
     assert attack.crafted == 3
     assert whole.images.equal(craft(network, FGSM(eps=0.1), images, LABELS).images)
     assert len(cache.craft(attack, images[:0], LABELS[:0]).images) == 0
+
+
+def test_a_defence_is_part_of_the_network(network, images, tmp_path):
+    banks = torch.rand(2, 50, 3, 3, 3, generator=torch.Generator().manual_seed(2))
+    one, other = (AdversarialCache(tmp_path, Defended(network, Quilting(bank))).folder for bank in banks)
+    assert one != other
+    drawing = Crop()
+    drawing.generator = torch.Generator()
+    with pytest.raises(ValueError, match="a defence with a generator draws anew .* leave out its generator, or cache"):
+        AdversarialCache(tmp_path, Defended(network, drawing))
 
 
 def test_another_network_attack_image_label_precision_or_seed_has_other_files(network, images, tmp_path):

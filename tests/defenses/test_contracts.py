@@ -8,6 +8,7 @@ from torch import nn
 
 from defenses import (
     AnisotropicDiffusion,
+    AuthorsActivationMap,
     Bilateral,
     BitDepth,
     Crop,
@@ -19,6 +20,7 @@ from defenses import (
     Jpeg,
     MedianSmoothing,
     NonLocalMeans,
+    OpenCVNonLocalMeans,
     PixelDeflection,
     Quilting,
     RandomResizePad,
@@ -46,9 +48,9 @@ class Brightness(nn.Module):
         return features.mean((2, 3))
 
 
-def steered():
+def steered(activation_map):
     """Pixel deflection away from where a network looks."""
-    defense = PixelDeflection(200, 10, RobustActivationMap())
+    defense = PixelDeflection(200, 10, activation_map)
     defense.attach(Brightness())
     return defense
 
@@ -59,7 +61,8 @@ ROWS = {
     "pixel_deflection": PixelDeflection(100, 10),
     "pixel_deflection_authors": PixelDeflection(200, 10, mode="authors"),
     "pixel_deflection_mean": PixelDeflection(100, 3, sampling="gaussian", replacement="mean"),
-    "pixel_deflection_map": steered(),
+    "pixel_deflection_map": steered(RobustActivationMap()),
+    "pixel_deflection_authors_map": steered(AuthorsActivationMap()),
     "wavelets": WaveletDenoise(),
     "wavelets_sure": WaveletDenoise("sym4", "sure", sigma=None, color="rgb"),
     "wavelets_hard": WaveletDenoise("db2", "visu", "hard", units="stretched"),
@@ -70,6 +73,7 @@ ROWS = {
     "median_3": MedianSmoothing(3),
     "median_4": MedianSmoothing(4),
     "non_local_means": NonLocalMeans(11, 3, 4),
+    "non_local_means_opencv": OpenCVNonLocalMeans(11, 3, 4),
     "bilateral": Bilateral(),
     "diffusion": AnisotropicDiffusion(),
     "deconvolution": Deconvolution(),
@@ -118,11 +122,14 @@ def defense(request):
 
 
 def test_shape_range_dtype_and_device_stay(defense, photographs):
-    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-        images = photographs.to(dtype)
+    white = torch.ones(2, 3, 31, 29)  # whose mean of many pixels may round to more
+    for images in (
+        white,
+        *(photographs.to(dtype) for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16)),
+    ):
         restored = defense(images)
         assert restored.shape == images.shape
-        assert restored.dtype == dtype
+        assert restored.dtype == images.dtype
         assert restored.isfinite().all()
         assert 0 <= restored.min() <= restored.max() <= 1
 
@@ -208,6 +215,9 @@ def test_a_generator_gives_new_runs(photographs):
             defense.generator.manual_seed(3)
             assert torch.equal(defense(photographs), first)
             assert not torch.equal(first, second)
+            defense.generator.manual_seed(3)
+            parts = torch.cat([defense(part) for part in photographs.split([1, 4, 3])])
+            torch.testing.assert_close(parts, first, rtol=0, atol=1e-6)
         finally:
             defense.generator = None
 
@@ -227,6 +237,7 @@ def test_a_gpu_agrees(defense, photographs):
         (lambda x: BitDepth(4)((x * 255).byte()), "images are torch.uint8.*BitDepth needs.*divide bytes by 255"),
         (lambda x: BitDepth(9), "BitDepth: bits=9 must lie from 1 to 8"),
         (lambda x: Sequence([]), r"Sequence: parts=\[\] is empty"),
+        (lambda x: Sequence([nn.Identity()]), "Sequence: parts holds a Identity, which is no defence"),
         (lambda x: Jpeg(0), "Jpeg: quality=0 must lie from 1 to 100"),
         (lambda x: Jpeg()(x[:, :2]), "images have 2 channels: Jpeg takes 1"),
         (lambda x: DifferentiableJpeg()(x[:, :2]), "images have 2 channels: DifferentiableJpeg takes 1"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from defenses import BitDepth, Defended, Identity, PixelDeflection, RobustActivationMap, Sequence, Vote, looking
+from defenses import BitDepth, Crop, Defended, Identity, PixelDeflection, RobustActivationMap, Sequence, Vote, looking
 from networks import CifarResNet
 
 
@@ -49,6 +49,26 @@ def test_maps_are_its_own(network, photographs):
     assert set(defended.state_dict()) == {f"network.{name}" for name in network.state_dict()}
 
 
+def test_one_defence_serves_two_networks(network, photographs):
+    torch.manual_seed(1)
+    defense, other = PixelDeflection(400, activation_map=RobustActivationMap()), CifarResNet(8).eval()
+    first = Defended(network, defense)
+    scores = first(photographs)
+    second = Defended(other, defense)(photographs)
+    assert torch.equal(first(photographs), scores)
+    assert not torch.equal(second, scores)
+
+
+def test_the_runs_of_a_generator_do_not_depend_on_the_batches(network, photographs):
+    defended = Defended(network, Sequence([PixelDeflection(50, 3), Crop()]), votes=3)
+    defended.defense.generator = torch.Generator().manual_seed(3)
+    whole, again = defended(photographs), defended(photographs)
+    defended.defense.generator.manual_seed(3)
+    parts = torch.cat([defended(part) for part in photographs.split([1, 4, 3])])
+    torch.testing.assert_close(parts, whole)
+    assert not torch.equal(again, whole)
+
+
 def test_gradients_run_through_it(network, photographs):
     defended = Defended(network, Sequence([BitDepth(3), PixelDeflection(50)]), votes=2)
     images = photographs.clone().requires_grad_()
@@ -62,6 +82,15 @@ def test_maps_of_a_classifier_with_a_readout(network, photographs):
     doubled = Classifier(network, nn.Linear(10, 4))
     view = looking(doubled)
     torch.testing.assert_close(view.head(view.features(photographs)), doubled(photographs))
+
+
+def test_half_of_two_halves_is_refused():
+    class Features(nn.Module):
+        def features(self, images):
+            return images
+
+    with pytest.raises(ValueError, match="needs feature maps, but Features has no features"):
+        Defended(Classifier(Features(), nn.Linear(10, 4)), PixelDeflection(10, activation_map=RobustActivationMap()))
 
 
 @pytest.mark.parametrize("plain", [nn.Flatten(), Classifier(nn.Flatten(), nn.Identity())])
