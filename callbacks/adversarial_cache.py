@@ -105,7 +105,7 @@ class AdversarialCache:
 
 def bytes_of(tensors: Iterable[Tensor]) -> bytes:
     """Of what stands in no checkpoint, such as the training images that a readout compares with."""
-    return b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in tensors)
+    return b"".join(tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes() for tensor in tensors)
 
 
 def seed_of(random: bool) -> str:

@@ -64,6 +64,7 @@ def test_a_defence_is_part_of_the_network(network, images, tmp_path):
     banks = torch.rand(2, 50, 3, 3, 3, generator=torch.Generator().manual_seed(2))
     one, other = (AdversarialCache(tmp_path, Defended(network, Quilting(bank))).folder for bank in banks)
     assert one != other
+    assert AdversarialCache(tmp_path, Defended(network, Quilting(banks[0])).bfloat16()).folder not in (one, other)
     drawing = Crop()
     drawing.generator = torch.Generator()
     with pytest.raises(ValueError, match="a defence with a generator draws anew .* leave out its generator, or cache"):
