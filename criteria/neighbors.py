@@ -12,7 +12,7 @@ Backend = Literal["auto", "direct", "torch", "faiss"]
 
 DIRECT = 200_000  # coordinates compared, up to which the plain way is fastest; see benchmarks.neighbors
 DOUBLE = (64, 2**25)  # coordinates, or products in all, below which double precision costs less than doubts
-FAISS = 500_000  # pairs on the CPU from which FAISS is faster in single precision
+FAISS = 500_000  # pairs from which FAISS is faster in single precision, on a CPU without AVX-512; with it torch is
 
 
 SINGLE = torch.finfo(torch.float32).eps
@@ -57,8 +57,9 @@ def choose(backend: Backend, queries: Tensor, points: Tensor) -> Search | None:
     by_products = TorchSearch(torch.double if width < DOUBLE[0] or pairs * width <= DOUBLE[1] else torch.float32)
     if backend == "auto":
         single = by_products.precision == torch.float32
-        fast = single and pairs >= FAISS and points.device.type == "cpu" and has_faiss()
-        return FaissSearch() if fast else by_products
+        wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+        faster = single and pairs >= FAISS and points.device.type == "cpu" and not wide
+        return FaissSearch() if faster and has_faiss() else by_products
     if backend not in ("direct", "torch", "faiss"):
         raise ValueError(f"backend={backend!r} is unknown: give auto, direct, torch or faiss")
     return {"direct": None, "torch": by_products, "faiss": FaissSearch()}[backend]

@@ -150,8 +150,9 @@ def test_without_faiss_torch_searches(monkeypatch):
         nearest_neighbors(others, others, 5, backend="faiss")
 
 
-def test_faiss_searches_where_there_is_much_to_compare():
+def test_faiss_searches_where_there_is_much_to_compare(monkeypatch):
     pytest.importorskip("faiss")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     many = points(1000, 100)
 
     def chosen(count, width):
@@ -162,6 +163,8 @@ def test_faiss_searches_where_there_is_much_to_compare():
     assert chosen(500, 64) is neighbor_searches.TorchSearch  # few enough products for double precision
     assert chosen(1000, 64) is neighbor_searches.FaissSearch
     assert chosen(1000, 63) is neighbor_searches.TorchSearch
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert chosen(1000, 100) is neighbor_searches.TorchSearch  # whose products are twice as fast there
 
 
 @pytest.mark.gpu
