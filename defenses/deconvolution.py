@@ -14,8 +14,7 @@ class Deconvolution(Defense):
     ``restoration.wiener``; borders wrap round. The thesis's table 4.11 states neither method nor options.
 
     Args:
-        blur: standard deviation of the Gaussian in pixels; 0 for none, where ``balance`` alone still
-            smooths.
+        blur: standard deviation of the Gaussian in pixels; 0 for none; ``balance`` alone still smooths.
         balance: weight of the penalty, above 0 where there is a blur.
     """
 
