@@ -1,6 +1,8 @@
 """The mean of pixels whose surroundings look alike."""
 
-import torch.nn.functional as F
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from defenses.borders import mirrored
@@ -38,39 +40,49 @@ class NonLocalMeans(Defense):
         reach, border = self.search // 2, self.patch // 2
         wide = mirrored(images, reach + border, reach + border)
         height, width = wide.shape[2:]
-        # An offset in the image is one number; what wraps round stays in the border. A channel of ones sums weights.
-        flat = F.pad(wide.flatten(2), (0, 0, 0, 1), value=1.0)
-        total, first = flat.clone(), border * (width + 1)
+        # In this unit, squared differences are summed to the exponent.
+        unit = self.strength / 255 * self.patch * images.shape[1] ** 0.5
+        # An offset in the image is one number; what wraps round stays in the border.
+        channels, first = (wide.flatten(2) / unit).split(1, dim=1), border * (width + 1)
+        totals, weights = [channel.clone() for channel in channels], torch.ones_like(channels[0])
         for row, column in self._half():
             offset = row * width + column
-            alike = self._alike(flat[:, :-1], offset, width)
-            here, there = (slice(start, start + alike.shape[2]) for start in (first, first + offset))
-            total[..., here].addcmul_(alike, flat[..., there])  # a pair counts for both of its pixels
-            total[..., there].addcmul_(alike, flat[..., here])
+            alike = self._alike(channels, offset, width)
+            here, there = (2, first, alike.shape[2]), (2, first + offset, alike.shape[2])
+            for total, channel in zip(totals, channels):  # a pair counts for both of its pixels
+                total.narrow(*here).addcmul_(alike, channel.narrow(*there))
+                total.narrow(*there).addcmul_(alike, channel.narrow(*here))
+            weights.narrow(*here).add_(alike)
+            weights.narrow(*there).add_(alike)
         inside = slice(reach + border, -(reach + border) or None)
-        mean: Tensor = (total[:, :-1] / total[:, -1:]).unflatten(2, (height, width))
-        return mean[..., inside, inside].clamp(0, 1)
+        mean = torch.cat([total.div_(weights) for total in totals], dim=1).unflatten(2, (height, width))
+        return (mean[..., inside, inside] * unit).clamp(0, 1)
 
     def _half(self) -> list[tuple[int, int]]:
         """Offsets of the search window, one of each opposite pair."""
         steps = range(-(self.search // 2), self.search // 2 + 1)
         return [(row, column) for row in steps for column in steps if (row, column) > (0, 0)]
 
-    def _alike(self, flat: Tensor, offset: int, width: int) -> Tensor:
+    def _alike(self, channels: Sequence[Tensor], offset: int, width: int) -> Tensor:
         """The weight of each pair of pixels at an offset, (N, 1, pairs), from the first whose patch is inside."""
-        steps = [channel[..., offset:] - channel[..., :-offset] for channel in flat.split(1, dim=1)]
-        apart = steps[0].square_()
-        for step in steps[1:]:
+        apart = _step(channels[0], offset).square_()
+        for channel in channels[1:]:
+            step = _step(channel, offset)
             apart.addcmul_(step, step)
-        scale = self.patch**2 * flat.shape[1] * (self.strength / 255) ** 2
         # Smaller weights than exp(-80) are no normal numbers, which are slow; a pixel itself counts 1.
-        return _box(_box(apart, self.patch, width), self.patch, 1).div_(-scale).clamp_(min=-80).exp_()
+        return _box(_box(apart, self.patch, width), self.patch, 1).clamp_(max=80).neg_().exp_()
+
+
+def _step(values: Tensor, offset: int) -> Tensor:
+    """How much values (..., n) change over so many places."""
+    size = values.shape[-1] - offset
+    return values.narrow(-1, offset, size) - values.narrow(-1, 0, size)
 
 
 def _box(values: Tensor, length: int, step: int) -> Tensor:
     """Sums of so many values (..., n), each so many places after the other."""
     size = values.shape[-1] - (length - 1) * step
-    parts = [values[..., start : start + size] for start in range(0, length * step, step)]
+    parts = [values.narrow(-1, start, size) for start in range(0, length * step, step)]
     if length == 1:
         return values
     total = parts[0] + parts[1]
