@@ -43,7 +43,7 @@ def clock(device: torch.device) -> float:
 
 
 def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int, warm_ups: int = 1) -> Times:
-    """Measure A B C, A B C, … so that a busy machine slows all of them alike.
+    """Measure A B C, C B A, … so that a busy machine slows all of them alike, and none always follows the same other.
 
     Args:
         contestants: each measures itself once and returns the figure.
@@ -52,8 +52,8 @@ def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int, war
     """
     times: Times = {name: [] for name in contestants}
     for round_ in range(repeats + warm_ups):
-        for name, measure in contestants.items():
-            figure = measure()
+        for name in reversed(contestants) if round_ % 2 else contestants:
+            figure = contestants[name]()
             if round_ >= warm_ups:
                 times[name].append(figure)
     return times

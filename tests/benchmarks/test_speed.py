@@ -20,8 +20,8 @@ def test_contestants_take_turns_and_start_unmeasured():
 
         return measure
 
-    assert take_turns({"a": contestant("a"), "b": contestant("b")}, repeats=2) == {"a": [3, 5], "b": [4, 6]}
-    assert calls == list("ababab")
+    assert take_turns({"a": contestant("a"), "b": contestant("b")}, repeats=2) == {"a": [4, 5], "b": [3, 6]}
+    assert calls == list("abbaab")
 
 
 def test_spread():
