@@ -11,7 +11,7 @@ from criteria.neighbor_searches import NOT_FINITE, Cloud, FaissSearch, Search, T
 Backend = Literal["auto", "direct", "torch", "faiss"]
 
 DIRECT = 40_000  # coordinates compared, up to which the plain way is fastest; see benchmarks.neighbors
-DOUBLE = (64, 2**25)  # coordinates, or products in all, below which double precision costs less than doubts
+DOUBLE = (64, 2**26)  # coordinates, or products in all, below which double precision costs less than doubts
 FAISS = 500_000  # pairs from which FAISS is faster in single precision, on a CPU without AVX-512; with it torch is
 
 

@@ -153,18 +153,18 @@ def test_without_faiss_torch_searches(monkeypatch):
 def test_faiss_searches_where_there_is_much_to_compare(monkeypatch):
     pytest.importorskip("faiss")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    many = points(1000, 100)
+    many = points(1000, 200)
 
     def chosen(count, width):
         return type(neighbors.choose("auto", many[:count, :width], many[:, :width]))
 
-    assert chosen(500, 100) is neighbor_searches.FaissSearch
-    assert chosen(499, 100) is neighbor_searches.TorchSearch  # fewer than half a million pairs
-    assert chosen(500, 64) is neighbor_searches.TorchSearch  # few enough products for double precision
-    assert chosen(1000, 64) is neighbor_searches.FaissSearch
+    assert chosen(500, 200) is neighbor_searches.FaissSearch
+    assert chosen(499, 200) is neighbor_searches.TorchSearch  # fewer than half a million pairs
+    assert chosen(500, 134) is neighbor_searches.TorchSearch  # few enough products for double precision
+    assert chosen(1000, 68) is neighbor_searches.FaissSearch
     assert chosen(1000, 63) is neighbor_searches.TorchSearch
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert chosen(1000, 100) is neighbor_searches.TorchSearch  # whose products are twice as fast there
+    assert chosen(1000, 200) is neighbor_searches.TorchSearch  # whose products are twice as fast there
 
 
 @pytest.mark.gpu
