@@ -18,6 +18,7 @@ from benchmarks import defense_peers as peers
 from benchmarks.defense_costs import Contest, inference, on_gpu, race
 from benchmarks.printing import align
 from benchmarks.speed import LEAST, circumstances, command_line, header, write_json
+from cli.memory import keep_freed_memory
 from defenses import (
     Bilateral,
     DctDenoise,
@@ -101,6 +102,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7, help="of every contest")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
+    keep_freed_memory()  # as main.py does, for peers as well
     peers.use_one_core()
     around = circumstances("cuda" if torch.cuda.is_available() else "cpu")
     around |= {"peers": peers.versions(), "missing": peers.missing()}
