@@ -51,8 +51,9 @@ def take_turns(contestants: Mapping[str, Callable[[], float]], repeats: int, war
         warm_ups: rounds before, of which no figure is kept.
     """
     times: Times = {name: [] for name in contestants}
+    names = list(contestants)
     for round_ in range(repeats + warm_ups):
-        for name in reversed(contestants) if round_ % 2 else contestants:
+        for name in reversed(names) if round_ % 2 else names:
             figure = contestants[name]()
             if round_ >= warm_ups:
                 times[name].append(figure)

@@ -55,8 +55,8 @@ class NonLocalMeans(Defense):
             weights.narrow(*here).add_(alike)
             weights.narrow(*there).add_(alike)
         inside = slice(reach + border, -(reach + border) or None)
-        mean = torch.cat([total.div_(weights) for total in totals], dim=1).unflatten(2, (height, width))
-        return (mean[..., inside, inside] * unit).clamp(0, 1)
+        mean: Tensor = torch.cat([total.div_(weights) for total in totals], dim=1).unflatten(2, (height, width))
+        return mean[..., inside, inside].mul(unit).clamp(0, 1)
 
     def _half(self) -> list[tuple[int, int]]:
         """Offsets of the search window, one of each opposite pair."""
