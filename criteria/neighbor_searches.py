@@ -2,17 +2,17 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from modes import full_products
+
 SPARE = 6  # candidates beyond those asked for, among which rounding cannot hide a neighbour
 PORTION = {"cpu": (2**20, 2**24), "cuda": (2**27, 2**27)}  # numbers held at a time: in the cache, and at most
-STRIPS = 8  # numbers of which only the lowest competes at first
 NOT_FINITE = "embeddings are NaN or infinite, so they have no neighbours: lower the learning rate"
 
 
@@ -52,16 +52,17 @@ class TorchSearch(Search):
 
     def candidates(self, queries: Cloud, points: Cloud, count: int, owners: Tensor | None) -> tuple[Tensor, Tensor]:
         found = []
-        columns, lengths = points.points.T, points.squared_lengths
-        with nullcontext() if self.precision == torch.double else _full_products(lengths.device):
+        shift = queries.squared_lengths.max() + rounding(queries, points) / 2  # instead of each query's own length
+        columns, lengths = points.points.T, points.squared_lengths + shift
+        with nullcontext() if self.precision == torch.double else full_products(lengths.device):
             for rows in portions(queries.points, len(lengths), len(columns)):
-                squared = torch.addmm(lengths, rows, columns, alpha=-2)  # but for the length of the query
+                shifted = torch.addmm(lengths, rows, columns, alpha=-2)  # never negative, thanks to the shift
                 if owners is not None:
                     own, owners = owners.split([len(rows), len(owners) - len(rows)])
-                    squared.scatter_(1, own.unsqueeze(1), torch.inf)
-                found.append(lowest(squared, count))
-        squared, indices = (torch.cat(parts) for parts in zip(*found)) if len(found) > 1 else found[0]
-        return squared + queries.squared_lengths.unsqueeze(1), indices
+                    shifted.scatter_(1, own.unsqueeze(1), torch.inf)
+                found.append(lowest(shifted, count))
+        shifted, indices = (torch.cat(parts) for parts in zip(*found)) if len(found) > 1 else found[0]
+        return shifted + (queries.squared_lengths - shift).unsqueeze(1), indices
 
 
 class FaissSearch(Search):
@@ -99,23 +100,38 @@ def has_faiss() -> bool:
     return True
 
 
-def lowest(numbers: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The lowest of each row (N, n), rising, and their columns: of many, those with the lowest in their group first.
+def rounding(queries: Cloud, points: Cloud) -> Tensor:
+    """By how much gaps between squared distances may be wrong that scalar products have given; these by half. A scalar.
 
-    A group holds a number of each strip of the row. No number outside the ``count`` groups with the lowest minima is
-    below ``count`` numbers inside.
+    A sum of d products is wrong by at most d roundings of the product of the lengths (Higham 2002, section 3.1).
     """
+    roundings = 16 + points.points.shape[1]
+    # Twice this is at least the square of the sum of two lengths.
+    lengths = queries.squared_lengths.max() + points.squared_lengths.max()
+    return lengths * (2 * roundings * torch.finfo(lengths.dtype).eps)
+
+
+def lowest(numbers: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The lowest of each row (N, n), rising, and their columns; numbers are not negative.
+
+    The bits of such numbers, read as integers, rise with them, and integers are sorted faster, as none is NaN. Of many,
+    those with the lowest in their group are looked at first. A group holds a number of each strip of the row. No number
+    outside the ``count`` groups with the lowest minima is below ``count`` numbers inside.
+    """
+    bits = numbers.view(torch.int64 if numbers.dtype == torch.double else torch.int32)
     width = numbers.shape[1]
-    length = width // STRIPS
-    if not (32 * count <= width < 64 * count or width >= 256 * count):  # where torch sorts partially, it is as fast
-        return numbers.topk(count, largest=False)
-    groups = numbers[:, : STRIPS * length].unflatten(1, (STRIPS, length)).amin(1)
+    if width < 16 * count:
+        found, columns = bits.topk(count, largest=False)
+        return found.view(numbers.dtype), columns
+    strips = 4 if width < 40 * count else 8
+    length = width // strips
+    groups = numbers[:, : strips * length].unflatten(1, (strips, length)).amin(1).view(bits.dtype)
     first = groups.topk(count, largest=False, sorted=False).indices.unsqueeze(1)
-    starts = torch.arange(0, STRIPS * length, length, device=numbers.device).view(1, STRIPS, 1)
-    left = torch.arange(STRIPS * length, width, device=numbers.device).expand(len(numbers), -1)
+    starts = torch.arange(0, strips * length, length, device=numbers.device).view(1, strips, 1)
+    left = torch.arange(strips * length, width, device=numbers.device).expand(len(numbers), -1)
     columns = torch.cat([(first + starts).flatten(1), left], dim=1)
-    lowest, order = numbers.gather(1, columns).topk(count, largest=False)
-    return lowest, columns.gather(1, order)
+    found, order = bits.gather(1, columns).topk(count, largest=False)
+    return found.view(numbers.dtype), columns.gather(1, order)
 
 
 def portions(rows: Tensor, numbers: int, least: int = 1) -> tuple[Tensor, ...]:
@@ -130,22 +146,6 @@ def portions(rows: Tensor, numbers: int, least: int = 1) -> tuple[Tensor, ...]:
     numbers = max(1, numbers)
     parts: tuple[Tensor, ...] = rows.split(max(1, min(max(cached // numbers, least), most // numbers)))
     return parts
-
-
-@contextmanager
-def _full_products(device: torch.device) -> Iterator[None]:
-    """Matrix products in single precision, whatever the caller allows."""
-    # Each back end's own setting: torch.get_float32_matmul_precision raises where a caller has set one of these.
-    products: tuple[Any, Any] = (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul"))  # noqa: B009
-    before = [each.fp32_precision for each in products]
-    try:
-        for each in products:
-            each.fp32_precision = "ieee"
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for each, precision in zip(products, before):
-            each.fp32_precision = precision
 
 
 def _faiss() -> Any:

@@ -6,12 +6,21 @@ import torch
 from torch import Tensor
 
 from criteria.embeddings import full_precision
-from criteria.neighbor_searches import NOT_FINITE, Cloud, FaissSearch, Search, TorchSearch, has_faiss, portions
+from criteria.neighbor_searches import (
+    NOT_FINITE,
+    Cloud,
+    FaissSearch,
+    Search,
+    TorchSearch,
+    has_faiss,
+    portions,
+    rounding,
+)
 
 Backend = Literal["auto", "direct", "torch", "faiss"]
 
 DIRECT = 40_000  # coordinates compared, up to which the plain way is fastest; see benchmarks.neighbors
-DOUBLE = (64, 2**26)  # coordinates, or products in all, below which double precision costs less than doubts
+DOUBLE = (64, 2**28)  # coordinates, or products in all, below which double precision costs less than doubts
 FAISS = 500_000  # pairs from which FAISS is faster in single precision, on a CPU without AVX-512; with it torch is
 
 
@@ -82,7 +91,7 @@ def _by_candidates(
     count = min(most, k + spare)
     clouds = _clouds(queries, points, search.precision)
     squared, proposed = search.candidates(*clouds, count, owners)
-    error = _rounding(*clouds)
+    error = rounding(*clouds)
     # Squares that differ by more also differ in single precision, and so do their roots.
     reach = torch.add(error, squared[:, : min(k, count - 1)], alpha=1 + 3 * SINGLE)
     apart = squared[:, 1 : k + 1] > reach
@@ -118,17 +127,6 @@ def _cloud(points: Tensor) -> Cloud:
     return Cloud(points, torch.linalg.vector_norm(points, dim=1).square_())
 
 
-def _rounding(queries: Cloud, points: Cloud) -> Tensor:
-    """By how much gaps between squared distances (N, 1) may be wrong that scalar products have given; these by half.
-
-    A sum of d products is wrong by at most d roundings of the product of the lengths (Higham 2002, section 3.1).
-    """
-    roundings = 12 + points.points.shape[1]
-    # Twice this is at least the square of the sum of the lengths.
-    lengths = queries.squared_lengths + points.squared_lengths.max()
-    return (lengths * (2 * roundings * torch.finfo(lengths.dtype).eps)).unsqueeze(1)
-
-
 def _measured(queries: Tensor, points: Tensor, proposed: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Distances (rows, k) by the definition, and indices, of the nearest of the proposed (N, count) in these rows."""
     found = []
@@ -141,18 +139,15 @@ def _measured(queries: Tensor, points: Tensor, proposed: Tensor, rows: Tensor, k
 
 def _directly(queries: Tensor, points: Tensor, k: int, owners: Tensor | None) -> Tensor:
     queries, points, found = queries.double(), points.double(), []
-    finite = (queries.sum() + points.sum()).isfinite()  # looked at below with the order, so that a GPU waits once
+    places = torch.arange(len(points), device=points.device)
     for rows in portions(queries, points.numel()):
         distances = torch.cdist(rows, points, compute_mode="donot_use_mm_for_euclid_dist").float()
         if owners is not None:
             own, owners = owners.split([len(rows), len(owners) - len(rows)])
             distances.scatter_(1, own.unsqueeze(1), torch.nan)  # which is farther than infinity
-        lowest, indices = distances.topk(min(k + 1, len(points)), largest=False)
-        if not ((lowest[:, 1:] > lowest[:, :-1]).all() & finite):
-            if not (queries.isfinite().all() and points.isfinite().all()):  # a sum can overflow
-                raise ValueError(NOT_FINITE)
-            _, indices = _by_index(distances, torch.arange(len(points), device=points.device), k)
-        found.append(indices[:, :k])
+        found.append(_by_index(distances, places, k)[1])
+    if not (queries.sum() + points.sum()).isfinite() and not (queries.isfinite().all() and points.isfinite().all()):
+        raise ValueError(NOT_FINITE)  # and not where only a sum overflowed
     return torch.cat(found)
 
 
@@ -161,5 +156,6 @@ def _by_index(distances: Tensor, indices: Tensor, k: int) -> tuple[Tensor, Tenso
 
     The bits of a float that is not negative, read as an integer, rise with it, and those of NaN lie above all.
     """
-    keys = ((distances.view(torch.int32).long() << 32) | indices).topk(k, dim=1, largest=False).values
-    return (keys >> 32).int().view(torch.float32), keys & INDEX
+    keys = distances.view(torch.int32).long().bitwise_left_shift_(32).bitwise_or_(indices)
+    keys = keys.topk(k, dim=1, largest=False).values
+    return (keys >> 32).int().view(torch.float32), keys.bitwise_and_(INDEX)

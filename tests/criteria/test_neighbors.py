@@ -73,8 +73,8 @@ def test_single_precision_only_proposes(monkeypatch, offset, skip_self):
 
 
 def test_the_lowest_of_many_come_from_the_groups_with_the_lowest():
-    numbers = torch.rand(20, 1027, generator=torch.Generator().manual_seed(0))
-    for count in (1, 3, 20):
+    many = torch.rand(20, 1027, generator=torch.Generator().manual_seed(0))
+    for numbers, count in ((many, 1), (many, 3), (many, 20), (many, 50), (many, 100), (many.double(), 20)):
         lowest, columns = neighbor_searches.lowest(numbers, count)
         assert torch.equal(columns, numbers.argsort(1)[:, :count])
         assert torch.equal(lowest, numbers.gather(1, columns))
@@ -153,6 +153,7 @@ def test_without_faiss_torch_searches(monkeypatch):
 def test_faiss_searches_where_there_is_much_to_compare(monkeypatch):
     pytest.importorskip("faiss")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(neighbors, "DOUBLE", (64, 2**26))
     many = points(1000, 200)
 
     def chosen(count, width):
