@@ -76,7 +76,8 @@ def main(words: Sequence[str] | None = None, run: Runner = run_in_process_of_its
 
 def run_table(table: Table, options: argparse.Namespace, results: Results, run: Runner) -> list[str]:
     """Run what is missing; returns a sentence for each cell that failed."""
-    data, extra = options.data_note or table.data, dict(map(parse_option, options.set))
+    data = options.data_note or table.scale(options.scale).data or table.data
+    extra = dict(map(parse_option, options.set))
     cells = plan(table, options, data, extra)
     results.begin(data, extra)
     return run_cells(cells, results, run)

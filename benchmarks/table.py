@@ -68,11 +68,13 @@ class Scale(Part):
         note: what differs from the paper, for the reader of a result.
         seeds: one run of each row per seed.
         rows: names of the rows that are run at this scale; all by default.
+        data: what the runs are made on, where not what the table says.
     """
 
     note: str
     seeds: list[int]
     rows: list[str] | None = None
+    data: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

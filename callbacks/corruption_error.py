@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from callbacks.baseline_network import BaselineNetwork, counted_errors
 from callbacks.chosen_images import ChosenImages
-from callbacks.corruption_baselines import PREFIX, Baseline, EarlierRun, Errors, Trial
+from callbacks.corruption_baselines import PREFIX, AlexNet, Baseline, EarlierRun, Errors, Trial
 from callbacks.corruption_fingerprints import MODULUS, computed_recipe, fingerprint, placed_batches, stored_recipe
 from callbacks.corruption_sections import Comparison, corruption_section, draw_errors
 from callbacks.figures import to_pixels
@@ -199,7 +199,9 @@ class CorruptionError(Callback):
 
 
 def baseline_of(path: str) -> Baseline:
-    """What a path stands for: a checkpoint, or a run."""
+    """What a word stands for: AlexNet's published errors, a checkpoint, or a run."""
+    if path == "AlexNet":
+        return AlexNet()
     return BaselineNetwork(path) if Path(path).suffix == ".ckpt" else EarlierRun(path)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -47,14 +48,19 @@ class Comparison:
 
     @property
     def undefined(self) -> str:
-        """A sentence on the corruptions that allow no relative figure; empty where there is none."""
-        if self.relative is None or not self.relative.isnan().any():
+        """A sentence on the corruptions that allow no figure; empty where all do."""
+        if self.ratios is None or self.relative is None:
             return ""
-        names = [name for name, value in zip(self.trial.corruptions, self.relative.tolist()) if value != value]
-        return (
-            f"no relative MCE: nothing is added to the baseline's clean error by {', '.join(names)}, so that "
-            "the ratio means nothing; take more images or a better baseline, or leave it out of corruptions"
+        unerring, unmoved = self._undefined(self.ratios), self._undefined(self.relative)
+        found = [f"no MCE: the baseline makes no mistake under {unerring}"] if unerring else []
+        found += [f"no relative MCE: nothing is added to the baseline's clean error by {unmoved}"] if unmoved else []
+        remedy = (
+            ", so that the ratio means nothing; take more images or another baseline, or leave it out of corruptions"
         )
+        return " and ".join(found) + remedy if found else ""
+
+    def _undefined(self, ratios: Tensor) -> str:
+        return ", ".join(name for name, value in zip(self.trial.corruptions, ratios.tolist()) if isnan(value))
 
     def figures(self) -> dict[str, float]:
         """What is logged: all error rates, their mean, MCE and relative MCE in percent, and what was classified."""
@@ -80,10 +86,9 @@ def corruption_section(comparison: Comparison, strip: Tensor | None) -> Section:
         blocks.append(Gallery(strip, ["clean", *(name.replace("_", " ") for name in trial.corruptions)], caption))
     card = Card("Mean error under corruption", f"{100 * figures['mean_error']:.1f} %", f"{trial.images:,} images")
     cards = [card]
-    if "mce" in figures:
-        cards += [Card("MCE", f"{figures['mce']:.2f}", "100: as bad as the baseline")]
-    if figures.get("relative_mce", float("nan")) == figures.get("relative_mce"):
-        cards += [Card("Relative MCE", f"{figures['relative_mce']:.2f}", "100: as bad as the baseline")]
+    for name, title in (("mce", "MCE"), ("relative_mce", "Relative MCE")):
+        if not isnan(figures.get(name, nan)):
+            cards.append(Card(title, f"{figures[name]:.2f}", "100: as bad as the baseline"))
     return Section("Corruption errors", blocks, order=36, cards=cards)
 
 
@@ -98,12 +103,18 @@ def words(comparison: Comparison, figures: dict[str, float]) -> str:
     if set(trial.corruptions) != set(COMMON) or set(trial.severities) != set(SEVERITIES):
         text += " These are not the benchmark's 15 corruptions at 5 severities: its published figures do not compare."
     if "mce" in figures:
+        mce, relative = shown(figures["mce"]), shown(figures["relative_mce"])
         text += (
-            f"\n\nBeside {comparison.name}: MCE {figures['mce']:.2f}, relative MCE {figures['relative_mce']:.2f}. CE "
+            f"\n\nBeside {comparison.name}: MCE {mce}, relative MCE {relative}. CE "
             "is the error summed over severities in percent of the baseline's, relative CE the same of what corruption "
             "adds to the clean error; MCE and relative MCE are their means over the corruptions. Below 100 is better."
         )
     return text + (f"\n\nThere is {comparison.undefined}." if comparison.undefined else "")
+
+
+def shown(ratio: float) -> str:
+    """With two digits, or a word."""
+    return "undefined" if isnan(ratio) else f"{ratio:.2f}"
 
 
 def error_table(comparison: Comparison) -> Table:

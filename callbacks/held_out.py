@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
+from modes import evaluating
 from pruning import Evidence
 
 
@@ -37,9 +38,22 @@ def evidence_of(
 ) -> Evidence:
     """What a ranking may look at: this rank's batches, judged by the run's own criterion, and sums over all ranks."""
     evidence = Evidence(batches, reduce=sum_of_ranks(trainer), cycle=cycle, seed=seed)
-    evidence.criterion = getattr(pl_module, "criterion", evidence.criterion)
+    evidence.criterion = unchanged(getattr(pl_module, "criterion", evidence.criterion))
     evidence.readout = getattr(pl_module, "readout", evidence.readout)
     return evidence
+
+
+def unchanged(criterion: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A criterion in eval mode: looks change nothing that it keeps, and it asks no other rank."""
+    if not isinstance(criterion, nn.Module):
+        return criterion
+
+    def loss(outputs: Tensor, labels: Tensor) -> Tensor:
+        with evaluating(criterion):
+            found: Tensor = criterion(outputs, labels)
+            return found
+
+    return loss
 
 
 def sum_of_ranks(trainer: Trainer) -> Callable[[Tensor], Tensor]:

@@ -43,7 +43,8 @@ class GraphSmoothness(nn.Module):
             it chose (``none``); or an object.
         reduction: what the sum is divided by: the ordered pairs of vertices (``mean``), nothing (``sum``, the paper's
             formula), the vertices (``per_vertex``) or the edges (``edges``); or an object.
-        scope: the graph of the batches of all ranks together (``global``), or one for each rank (``local``).
+        scope: in training the graph of the batches of all ranks together (``global``), or one for each rank
+            (``local``), as in evaluations, where ranks may have different numbers of batches.
         include_self: each vertex counts as the first of its own k neighbours.
         normalize: from outputs to embeddings: to length one (``sphere``), or an object such as ``BatchStatistics``.
     """
@@ -89,7 +90,7 @@ class GraphSmoothness(nn.Module):
             )
         with torch.autocast(outputs.device.type, enabled=False):
             embeddings: Tensor = self.embedding(outputs)
-            if self.scope == "global":
+            if self.scope == "global" and self.training:
                 embeddings, labels = gather_ranks(embeddings, labels)
             edges = self.edges(embeddings.detach())
             across = labels.unsqueeze(1) != labels

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from criteria.embeddings import Sphere
+from criteria.embeddings import Sphere, full_precision
 from criteria.kernels import Kernel
 from criteria.neighbors import nearest_neighbors
 from modes import evaluating
@@ -172,7 +172,7 @@ class NearestNeighbors(Readout):
         return vote(weights, labels[found], self.num_classes) * (SHARPNESS / found.shape[1])
 
     def _score_by_all(self, embeddings: Tensor) -> Tensor:
-        similar = self.kernel.table(embeddings, self.memory["embeddings"])  # (N, n)
+        similar = self.kernel.table(embeddings, full_precision(self.memory["embeddings"]))  # (N, n)
         members = members_of(self.memory["labels"], self.num_classes).to(similar.dtype)
         return SHARPNESS * similar @ members / members.sum(0).clamp(min=1)
 

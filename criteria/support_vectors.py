@@ -52,8 +52,8 @@ class SupportVectors(Readout):
     def score(self, embeddings: Tensor) -> Tensor:
         known = self.memory
         distances = torch.cdist(embeddings.double(), known["vectors"].double())
-        similar = (-known["gamma"] * distances.square()).exp()  # (N, vectors)
-        margins = similar @ known["weights"] + known["offsets"]  # (N, pairs)
+        similar = (-known["gamma"].double() * distances.square()).exp()  # (N, vectors)
+        margins = similar @ known["weights"].double() + known["offsets"].double()  # (N, pairs)
         scores = one_against_rest(margins, len(known["classes"])).to(embeddings.dtype)
         lowest = scores.new_full((len(scores), self.num_classes), -1.0)  # of classes that were never seen
         return lowest.index_copy(1, known["classes"], scores)

@@ -90,14 +90,14 @@ class ImageDataModule(LightningDataModule, ABC):
         return self._loader(self.sources["test"], self.eval_batch_size)
 
     def memory_dataloader(self, images: int = 0) -> EpochLoader:
-        """Training images as they are, each once: what readouts remember.
+        """Training images as test images are shown, each once: what readouts remember.
 
         Args:
             images: so many of them, the same ones each time; 0 takes all that are trained on.
         """
         if "train" not in self.sources:
             self.sources["train"], self.sources["val"] = self.split(self._checked(self.read(train=True)))
-        source = self.sources["train"]
+        source = self.plain_source(self.sources["train"])
         few = 0 < images < len(source)
         return self._loader(source.subset(torch.arange(images)) if few else source, self.eval_batch_size)
 

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 
 from defenses.checks import check_images, check_pixels
 from draws import GOLDEN, Streams, keys_of, mix, signed, weighted_sum
+from modes import full_products
 
 Gradient = Literal["exact", "identity"]
 
@@ -18,7 +19,8 @@ class Defense(nn.Module, ABC):
     """Changes images back before a network sees them: ``forward(images, run=0)`` returns images.
 
     Images are (N, C, H, W), floating-point in [0, 1], and keep shape, dtype and device; half precision is computed in
-    float32. No image depends on its neighbours in the batch. The pixels of the first batch are checked.
+    float32, with full products whatever torch allows elsewhere. No image depends on its neighbours in the batch. The
+    pixels of the first batch are checked.
 
     Attributes:
         random: whether chance decides; then each ``run`` is another one.
@@ -35,6 +37,7 @@ class Defense(nn.Module, ABC):
     generator: Generator | None = None
     _checked = False
     _keys: Tensor | None = None  # of the images that several runs or parts look at
+    _looked: tuple[Tensor, Tensor] | None = None  # these images, and the same in float32
 
     def forward(self, images: Tensor, run: int = 0) -> Tensor:
         check_images(self, images)
@@ -43,8 +46,8 @@ class Defense(nn.Module, ABC):
         if not self._checked:  # a later batch would make a device wait, and an attack may leave [0, 1] on its way
             check_pixels(self, images)
             self._checked = True
-        exact = images.to(torch.promote_types(images.dtype, torch.float32))
-        with torch.autocast(images.device.type, enabled=False):
+        exact = self._exact(images)
+        with full_products(images.device):
             if self.gradient == "exact":
                 restored = self.restore(exact, run)
             else:
@@ -68,12 +71,19 @@ class Defense(nn.Module, ABC):
             images: (N, C, H, W).
             keys: of the images (N,), which a generator has drawn; by default the defence's own draws them.
         """
-        before = self._keys
+        before = self._keys, self._looked
         self._keys = self.drawn(images) if keys is None else keys
+        self._looked = (images, self._exact(images))
         try:
             yield
         finally:
-            self._keys = before
+            self._keys, self._looked = before
+
+    def _exact(self, images: Tensor) -> Tensor:
+        """Images in float32, the very same ones in all runs that share them."""
+        if self._looked is not None and self._looked[0] is images:
+            return self._looked[1]
+        return images.to(torch.promote_types(images.dtype, torch.float32))
 
     def drawn(self, images: Tensor) -> Tensor | None:
         """The keys (N,) that several runs share; without a generator they follow from the images."""

@@ -52,7 +52,10 @@ def join(patches: Tensor, size: int, step: int, extent: tuple[int, int]) -> Tens
 
 
 def nearest(queries: Tensor, bank: Tensor, count: int, chunk: int = 8192) -> Tensor:
-    """The nearest rows (Q, count) of a bank (M, d) to queries (Q, d), exactly, nearest first."""
+    """The nearest rows (Q, count) of a bank (M, d) to queries (Q, d), nearest first.
+
+    All are compared, in the precision of the bank; who is nearer by less than its rounding is not told apart.
+    """
     best = queries.new_full((len(queries), 0), torch.inf)
     rows = torch.zeros(len(queries), 0, dtype=torch.long, device=queries.device)
     for start in range(0, len(bank), chunk):

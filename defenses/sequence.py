@@ -13,7 +13,8 @@ class Sequence(Defense):
     """Apply several defences, the first one first.
 
     Args:
-        parts: defences; each draws its own random numbers, also where one stands there twice.
+        parts: defences; each draws its own random numbers, also where one stands there twice. Those of another
+            ``Sequence`` become parts of this one.
     """
 
     def __init__(self, parts: Many[Defense]) -> None:
@@ -23,7 +24,8 @@ class Sequence(Defense):
         for part in parts:
             if not isinstance(part, Defense):
                 raise ValueError(f"Sequence: parts holds a {type(part).__name__}, which is no defence: take it out")
-        self.parts = nn.ModuleList(parts)
+        flat = [each for part in parts for each in (part.parts if isinstance(part, Sequence) else [part])]
+        self.parts: nn.ModuleList = nn.ModuleList(flat)  # so that no two of them have the same number
         self.random = any(part.random for part in parts)
         self.gradient = "exact" if all(part.gradient == "exact" for part in parts) else "identity"
 

@@ -184,7 +184,7 @@ def test_alexnet_stands_for_imagenet_alone():
     assert "its images were other draws of these corruptions" in corruption_section(itself, None).blocks[0].text
     for change in ({"imagenet": False}, {"images": 1000}, {"severities": [1, 2]}, {"corruptions": ["spatter"]}):
         with pytest.raises(ValueError, match="baseline=AlexNet is published for"):
-            AlexNet().errors(Trial(**vars(trial) | change))
+            CorruptionError(baseline="AlexNet").baseline.errors(Trial(**vars(trial) | change))
 
 
 def test_stored_images_beside_alexnet_are_refused_with_a_remedy(model, test, tmp_path):
@@ -204,6 +204,11 @@ def test_what_allows_no_ratio_is_said():
     section = corruption_section(comparison, None)
     assert "clean error by contrast, so that the ratio means nothing" in section.blocks[0].text
     assert [card.label for card in section.cards] == ["Mean error under corruption", "MCE"]
+    unerring = Errors(errors.clean, torch.tensor([[0.2, 0.4], [0, 0]], dtype=torch.float64))
+    section = corruption_section(Comparison(trial, errors, unerring, "runs/x"), None)
+    assert "MCE undefined" in section.blocks[0].text
+    assert "no MCE: the baseline makes no mistake under contrast and no relative MCE" in section.blocks[0].text
+    assert [card.label for card in section.cards] == ["Mean error under corruption"]
 
 
 @pytest.mark.parametrize(

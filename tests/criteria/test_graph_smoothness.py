@@ -125,6 +125,16 @@ def test_batch_statistics_are_used_in_evaluations():
     assert criterion.eval()(3 + 2 * outputs, labels).item() == pytest.approx(trained.item(), rel=0.05)
 
 
+def test_a_last_batch_of_one_image_takes_the_statistics_of_those_before():
+    outputs, labels = batch(40, 2)
+    embedding = BatchStatistics(2).double()
+    embedding(outputs)
+    kept = embedding.statistics.running_mean.clone()
+    torch.testing.assert_close(embedding(outputs[:1]), embedding.eval()(outputs)[:1], rtol=0, atol=0, check_dtype=True)
+    assert torch.equal(embedding.statistics.running_mean, kept)
+    assert GraphSmoothness(normalize=embedding.train())(outputs[:1], labels[:1]) == 0
+
+
 def test_a_batch_of_one_class_is_said_once():
     criterion = GraphSmoothness()
     outputs = torch.randn(5, 3, requires_grad=True)

@@ -130,8 +130,9 @@ def test_what_is_not_finite_has_no_neighbours(backend, broken, count):
 
 
 def test_a_single_point_must_be_finite_too():
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        nearest_neighbors(torch.full((3, 2), torch.nan), torch.zeros(1, 2), 1)
+    for queries in (torch.full((3, 2), torch.nan), torch.full((300, 200), torch.nan)):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            nearest_neighbors(queries, torch.zeros(1, queries.shape[1]), 1)
 
 
 def test_sums_may_overflow_where_points_do_not():

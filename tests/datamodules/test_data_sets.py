@@ -310,4 +310,6 @@ def test_training_pictures_to_be_looked_at_are_shown_like_test_pictures(tmp_path
     again = torch.cat([batch[0] for batch in data.plain_dataloader("train")])
     assert torch.equal(again[:5], images)
     assert len(again) == 6
+    remembered = torch.cat([batch[0] for batch in data.memory_dataloader()])
+    assert torch.equal(remembered, again)
     assert next(iter(data.train_dataloader()))[0].shape[-1] == 16

@@ -1,5 +1,7 @@
 """Activation maps against the weights of a linear head, and in the modes a network may be in."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -223,6 +225,14 @@ def test_the_runs_of_a_vote_share_the_map_of_one_image(first, looks, network, ph
         apart = torch.stack([network(defended.defense(photographs, run)) for run in range(4)])
     assert torch.equal(scores, vote(apart))
     assert eyes.count == looks + 4  # nothing is kept afterwards
+
+
+def test_runs_share_the_map_in_half_precision_too(network, photographs):
+    eyes = Glances()
+    defended = Defended(deepcopy(network).bfloat16(), PixelDeflection(100, 5, eyes), votes=4)
+    with torch.no_grad():
+        defended(photographs.bfloat16())
+    assert eyes.count == 1
 
 
 def test_a_map_that_is_shared_is_never_that_of_other_images(network, photographs):

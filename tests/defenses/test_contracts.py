@@ -183,6 +183,26 @@ def test_inference_mode_and_autocast_change_nothing(defense, photographs):
         assert torch.equal(defense(photographs), outside)
 
 
+def test_lower_products_outside_change_nothing(defense, photographs):
+    outside = defense(photographs)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert torch.equal(defense(photographs), outside)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_parts_of_a_nested_sequence_draw_apart(photographs):
+    first, second, third = (PixelDeflection(40, 5) for _ in range(3))
+    nested, flat = Sequence([Sequence([first, second]), third]), Sequence([first, second, third])
+    found = []
+    for defense in (nested, flat):
+        defense.generator = torch.Generator().manual_seed(3)
+        found.append(defense(photographs))
+    assert torch.equal(*found)
+    assert len(nested.parts) == 3
+
+
 def test_a_network_saves_nothing_of_it(defense):
     assert not defense.state_dict()
     assert repr(defense).startswith(type(defense).__name__)

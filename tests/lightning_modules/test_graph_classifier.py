@@ -155,6 +155,7 @@ class Keep(Callback):
 
     def on_test_end(self, trainer, pl_module):
         if trainer.is_global_zero:
+            pl_module.criterion(torch.rand(4, 10), torch.arange(4))  # in evaluations it asks no other rank
             figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
             torch.save({"figures": figures, "memory": pl_module.readout.memory}, self.path)
 
