@@ -29,7 +29,7 @@ def grids(findings: Findings, votes: bool) -> str:
 def legend(findings: Findings, votes: bool) -> str:
     """What the figures of a cell are."""
     runs = ["one run", *([f"vote of {findings.ensemble}"] if votes else [])]
-    runs += ["one run, the attacker knows the defence"] if findings.is_adaptive else []
+    runs += [f"{run}, the attacker knows the defence" for run in runs] if findings.is_adaptive else []
     images, recognised = (int(findings.clean[name]) for name in ("images", "recognised"))
     return f"Defences on {recognised:,} recognised of {images:,} images: {' / '.join(runs)}"
 
@@ -52,7 +52,7 @@ def across(findings: Findings, figure: str, place: int, readings: Sequence[int])
     for attack, found in findings.attacks.items():
         cell = rates_of(found[figure][place].tolist(), readings)
         if findings.is_adaptive:
-            cell += f" / {percent(float(findings.adaptive[attack][place][figure][SINGLE]))}"
+            cell += f" / {rates_of(findings.adaptive[attack][place][figure].tolist(), readings)}"
         cells.append(cell)
     return cells
 

@@ -17,7 +17,7 @@ from defenses.crop import Crop
 from defenses.dct_denoise import DctDenoise
 from defenses.deconvolution import Deconvolution
 from defenses.defended import Defended, looking
-from defenses.defense import Defense, Gradient, Identity, straight_through
+from defenses.defense import Defense, Gradient, Identity
 from defenses.deflection_modes import Authors, Paper
 from defenses.jpeg import DifferentiableJpeg, Jpeg
 from defenses.median_smoothing import MedianSmoothing
@@ -83,6 +83,5 @@ __all__ = [
     "YCbCr",
     "looking",
     "patch_bank",
-    "straight_through",
     "vote",
 ]

@@ -12,7 +12,7 @@ from defenses.checks import check_images, check_pixels
 from draws import GOLDEN, Streams, keys_of, mix, signed, weighted_sum
 from modes import full_products
 
-Gradient = Literal["exact", "identity"]
+Gradient = Literal["exact", "identity", "surrogate"]
 
 
 class Defense(nn.Module, ABC):
@@ -26,7 +26,8 @@ class Defense(nn.Module, ABC):
         random: whether chance decides; then each ``run`` is another one.
         gradient: what the backward pass is. ``exact`` is the defence's own derivative; ``identity`` lets the gradient
             pass as if nothing had been changed (BPDA, Athalye et al. 2018, arXiv 1802.00420, section 4.1.1), which is
-            what an attack uses where there is no derivative. Either is built in: an attack never asks.
+            what an attack uses where there is no derivative; ``surrogate``, that of something similar which has one.
+            Each is built in: an attack never asks.
         generator: of the CPU, for new draws in every call, the same however images are split into batches. Without it
             draws follow from the seed of ``seed_everything``, the image's own pixels and the run alone; no global
             random state changes either way.
@@ -53,12 +54,17 @@ class Defense(nn.Module, ABC):
             else:
                 with torch.no_grad():
                     restored = self.restore(exact.detach(), run)
-                restored = straight_through(exact, restored)
+                if exact.requires_grad and torch.is_grad_enabled():
+                    restored = straight_through(self.stand_in(exact, run), restored)
         return restored.to(images.dtype)
 
     @abstractmethod
     def restore(self, images: Tensor, run: int) -> Tensor:
         """The defended images (N, C, H, W) in [0, 1]; the images are float32 or float64."""
+
+    def stand_in(self, images: Tensor, run: int) -> Tensor:
+        """What is differentiated (N, C, H, W) where ``gradient`` is not ``exact``: the images as they are."""
+        return images
 
     def attach(self, network: nn.Module) -> None:
         """Show the defended network to the parts that look at it, such as activation maps; it is not registered."""
@@ -103,9 +109,7 @@ class Defense(nn.Module, ABC):
 
 
 def straight_through(images: Tensor, restored: Tensor) -> Tensor:
-    """The value of one and the gradient of the other."""
-    if not images.requires_grad:
-        return restored
+    """The gradient of one and the value of the other."""
     return restored.detach() + (images - images.detach())  # the bracket is exactly zero
 
 

@@ -36,7 +36,7 @@ CHROMA_STEPS = (
 
 
 class Jpeg(Defense):
-    """Write images as JPEG and read them again, by Pillow on the processor (backward pass: the identity).
+    """Write images as JPEG and read them again, by Pillow on the processor (backward pass: that of DifferentiableJpeg).
 
     Dziugaite et al. 2016, arXiv 1608.00853. The bytes depend on the version of libjpeg that Pillow was built with.
 
@@ -45,7 +45,7 @@ class Jpeg(Defense):
         subsample: keep the chroma channels at half the size (4:2:0), as is usual.
     """
 
-    gradient: Gradient = "identity"
+    gradient: Gradient = "surrogate"
 
     def __init__(self, quality: int = 75, subsample: bool = True) -> None:
         super().__init__()
@@ -56,6 +56,9 @@ class Jpeg(Defense):
     def restore(self, images: Tensor, run: int) -> Tensor:
         check_grey_or_rgb(self, images)
         return by_parts(self._through_files, images)
+
+    def stand_in(self, images: Tensor, run: int) -> Tensor:
+        return DifferentiableJpeg(self.quality, self.subsample).restore(images, run)
 
     def _through_files(self, images: Tensor) -> Tensor:
         levels = (images * 255).round().clamp(0, 255).byte()

@@ -49,6 +49,16 @@ def test_the_gradient_of_soft_rounding_is_its_own():
     assert torch.autograd.gradcheck(DifferentiableJpeg(60), images.requires_grad_(), eps=1e-7, atol=1e-3)
 
 
+def test_the_codec_has_the_gradient_of_its_twin(photographs):
+    images = photographs[:2].clone().requires_grad_()
+    weights = torch.linspace(-1, 1, images.numel()).view_as(images)
+    ours, twins = (
+        torch.autograd.grad((defense(images) * weights).sum(), images)[0]
+        for defense in (Jpeg(60, subsample=False), DifferentiableJpeg(60, subsample=False))
+    )
+    assert torch.equal(ours, twins)
+
+
 def test_blocks_and_their_transform_are_scipys():
     channels = torch.rand(2, 3, 19, 30, dtype=torch.float64)
     for side in (2, 5, 8):
