@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks import input_pipeline, kept_memory, trainer_overhead
+from benchmarks import input_pipeline, kept_memory, neighbors, trainer_overhead
 from benchmarks.speed import judge, spread, take_turns
 from networks import VanillaConvNet
 
@@ -101,3 +101,21 @@ def test_steps_are_timed_in_processes_of_both_kinds(monkeypatch, capsys):
     assert result["memory"]["median"] == 1.1
     assert result["aims"] == ["holds", "holds"]
     assert "| small" in kept_memory.render([result])
+
+
+def test_neighbour_searches_are_timed_beside_plain_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(neighbors, "LEAST_TIME", 0)
+    threads = torch.get_num_threads()
+    try:
+        neighbors.main(["--rounds", "1", "--sizes", "30", "--json", str(tmp_path / "n.json")])
+    finally:
+        torch.set_num_threads(threads)
+    results = json.loads((tmp_path / "n.json").read_text())["results"]
+    assert [(one["n"], one["d"], one["clusters"]) for one in results] == [
+        (30, 10, 0),
+        (30, 200, 0),
+        (30, 10, 10),
+        (30, 200, 10),
+    ]
+    assert all(one["auto_ms"]["median"] > 0 and one["plain torch_ms"]["median"] > 0 for one in results)
+    assert "30 × 200, clusters" in capsys.readouterr().out
