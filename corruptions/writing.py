@@ -50,6 +50,8 @@ def write_corrupted(
     folder, scale, pictures = Path(folder), scale or CifarSeverities(), pictures or IceTexture()
     kinds = {name: [corruption(name, severity, scale, pictures) for severity in SEVERITIES] for name in names}
     check_images(images, labels)
+    if not len(images):
+        raise ValueError("there are no images to corrupt: give at least one")
     if images.dtype != torch.uint8 or not 0 <= int(labels.min()) <= int(labels.max()) <= 255:
         raise ValueError(
             f"images are {images.dtype} and labels go from {int(labels.min())} to {int(labels.max())}: the files hold "

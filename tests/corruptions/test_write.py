@@ -134,6 +134,8 @@ def test_missing_pictures_of_frost_are_refused_before_anything_is_written(tmp_pa
     words = ["--data", "datamodules.Digits", "--frost", str(tmp_path / "nowhere")]
     with pytest.raises(SystemExit, match="nowhere holds no picture .*leave the option out for computed ice"):
         main([str(tmp_path / "c"), *words, "--names", "contrast", "frost"])
+    with pytest.raises(ValueError, match="there are no images to corrupt"):
+        write_corrupted(tmp_path / "c", torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.long))
     assert not (tmp_path / "c").exists()
 
 
