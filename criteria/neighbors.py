@@ -53,7 +53,7 @@ def nearest_neighbors(
     queries, points = full_precision(queries.detach()), full_precision(points.detach())
     search = choose(backend, queries, points)
     owners = torch.arange(len(queries), device=queries.device) if skip_self else None
-    if search is None or len(points) == 1:
+    if search is None or most == 1 or not len(queries):
         return _directly(queries, points, k, owners)
     return _by_candidates(search, queries, points, k, owners, search.spare(len(points)))
 

@@ -129,10 +129,18 @@ def test_what_is_not_finite_has_no_neighbours(backend, broken, count):
             nearest_neighbors(queries, others, k, backend=backend)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_queries_have_no_neighbours(backend):
+    assert nearest_neighbors(torch.zeros(0, 80), points(300, 80), 4, backend=backend).shape == (0, 4)
+
+
 def test_a_single_point_must_be_finite_too():
     for queries in (torch.full((3, 2), torch.nan), torch.full((300, 200), torch.nan)):
         with pytest.raises(ValueError, match="NaN or infinite"):
             nearest_neighbors(queries, torch.zeros(1, queries.shape[1]), 1)
+    pair = torch.full((2, 30_000), torch.nan)  # too wide to be compared directly
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        nearest_neighbors(pair, pair, 1, skip_self=True)
 
 
 def test_sums_may_overflow_where_points_do_not():
