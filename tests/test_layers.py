@@ -20,7 +20,7 @@ BELOW = {
     "metrics": set(),
     "datamodules": {"corruptions"},
     "lightning_modules": {"networks", "criteria", "metrics", "modes"},
-    "callbacks": {"attacks", "corruptions", "defenses", "pruning", "criteria", "metrics", "options"},
+    "callbacks": {"attacks", "corruptions", "defenses", "pruning", "criteria", "metrics", "modes", "options"},
 }
 ABOVE = {"cli", "benchmarks"}
 
