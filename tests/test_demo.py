@@ -10,9 +10,9 @@ from main import main
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = ("quickstart.yaml", "plugins/channels_last.yaml", "plugins/repr.yaml")
 DEMO = [word for name in FILES for word in ("-c", str(CONFIGS / name))] + ["--name=demo"]
-ATTACK = ["-c", str(CONFIGS / "plugins" / "fooling_rate.yaml"), "--trainer.callbacks.images=12"]  # the demo takes more
-CORRUPT = ["-c", str(CONFIGS / "plugins" / "corruption_error.yaml"), "--trainer.callbacks.images=8"]
-DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate.yaml"), "--trainer.callbacks.images=8"]
+ATTACK = ["-c", str(CONFIGS / "plugins" / "fooling_rate.yaml"), "--trainer.callbacks.images=8"]  # the demo takes more
+CORRUPT = ["-c", str(CONFIGS / "plugins" / "corruption_error.yaml"), "--trainer.callbacks.images=4"]
+DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate.yaml"), "--trainer.callbacks.images=4"]
 
 
 @pytest.mark.slow
