@@ -23,7 +23,8 @@ h2 { font-size: 1.3rem; margin: 0 0 .75rem }
 h2 small { color: var(--soft); font-size: .75rem; font-weight: 500; border: 1px solid var(--line); border-radius: 1rem;
   padding: .1rem .55rem; margin-left: .5rem; vertical-align: middle }
 nav { position: sticky; top: 0; background: var(--paper); border-bottom: 1px solid var(--line); z-index: 1 }
-nav ol { display: flex; gap: 1.25rem; list-style: none; overflow-x: auto; white-space: nowrap; font-size: .9rem }
+nav ol { display: flex; flex-wrap: wrap; gap: 0 1.25rem; list-style: none; white-space: nowrap; font-size: .9rem }
+@media (max-width: 700px) { nav ol { flex-wrap: nowrap; overflow-x: auto } }
 nav a { display: block; color: var(--soft); text-decoration: none; padding: .6rem 0 }
 nav a:hover { color: var(--accent) }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: .75rem; margin-top: 1.5rem }
