@@ -5,7 +5,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 class _Gather(torch.autograd.Function):
@@ -21,13 +20,25 @@ class _Gather(torch.autograd.Function):
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
-        gradient = gradients[0].contiguous().clone()
-        dist.all_reduce(gradient)
+        return _OwnSum.apply(gradients[0], ctx.sizes), None
+
+
+class _OwnSum(torch.autograd.Function):
+    """The sum over the ranks, of which each gets its own rows; the adjoint of gathering, which is its own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> Tensor:
+        ctx.sizes = sizes
+        total = rows.contiguous().clone()
+        dist.all_reduce(total)
         rank = dist.get_rank()
-        start = sum(ctx.sizes[:rank])
-        return gradient[start : start + ctx.sizes[rank]], None
+        start = sum(sizes[:rank])
+        return total[start : start + sizes[rank]]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        return _Gather.apply(gradients[0], ctx.sizes), None
 
 
 def gather_ranks(*tensors: Tensor) -> tuple[Tensor, ...]:
