@@ -25,7 +25,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _OwnSum(torch.autograd.Function):
-    """The sum over the ranks, of which each gets its own rows; the adjoint of gathering, which is its own gradient."""
+    """The sum over the ranks, of which each gets its own rows; this and gathering are each the other's gradient."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> Tensor:
