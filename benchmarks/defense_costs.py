@@ -15,8 +15,9 @@ from benchmarks.defense_peers import Peer
 from benchmarks.speed import judge, ratios, spread, take_turns
 from defenses import Defense, PixelDeflection, RobustActivationMap, Sequence, Vote, WaveletDenoise
 
-BATCH = {224: 16, 32: 256}  # images at once on a processor, or fewer if that would take too long
+BATCH = {224: 16, 32: 256}  # pictures at once on a processor, or fewer if that would take too long
 LONGEST = 0.2  # seconds of a measurement
+SHORTEST = 0.05  # or work is repeated: what ran before has emptied the caches
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def pictures(size: int, count: int) -> Tensor:
     return torch.stack(parts).permute(0, 3, 1, 2).float().contiguous() / 255
 
 
-def per_image(work: Callable[[], Any], count: int, device: torch.device) -> Callable[[], float]:
-    """Work on so many images that returns the milliseconds it took for one.
+def per_image(work: Callable[[], Any], count: int, device: torch.device, calls: int = 1) -> Callable[[], float]:
+    """Work on so many images, done a few times, that returns the milliseconds it took for one.
 
     On a processor they are those that this process computed in: on one core the same as on a clock, but other processes
     on the machine do not count.
@@ -61,8 +62,9 @@ def per_image(work: Callable[[], Any], count: int, device: torch.device) -> Call
 
     def measure() -> float:
         started = clock()
-        work()
-        return (clock() - started) / count * 1000
+        for _ in range(calls):
+            work()
+        return (clock() - started) / (calls * count) * 1000
 
     return measure
 
@@ -70,15 +72,12 @@ def per_image(work: Callable[[], Any], count: int, device: torch.device) -> Call
 def race(contest: Contest, size: int, rounds: int) -> dict[str, Any]:
     """Ours and every peer on one core, and ours over the fastest peer."""
     cpu, batch = torch.device("cpu"), pictures(size, BATCH[size])
-    arrays = batch[: max(1, len(batch) // 16)].permute(0, 2, 3, 1).contiguous().numpy()
-    one = per_image(partial(contest.ours, batch[:1]), 1, cpu)
-    batch = batch[: max(1, int(LONGEST * 1000 / max(one(), one())))]
-    contestants = {"ours": per_image(partial(contest.ours, batch), len(batch), cpu)}
-    for name, peer in contest.peers.items():
-        contestants[name] = per_image(partial(_each, peer, arrays), len(arrays), cpu)
+    arrays = batch.permute(0, 2, 3, 1).contiguous().numpy()
+    contestants = {"ours": _turn(contest.ours, batch)}
+    contestants |= {name: _turn(partial(_each, peer), arrays) for name, peer in contest.peers.items()}
     times = take_turns(contestants, rounds)
     ms = {name: spread(figures) for name, figures in times.items()}
-    result: dict[str, Any] = {"what": f"{contest.what}, {size}", "batch": len(batch), "ms": ms, "aim": contest.note}
+    result: dict[str, Any] = {"what": f"{contest.what}, {size}", "ms": ms, "aim": contest.note}
     if contest.peers:
         fastest = min(contest.peers, key=lambda name: ms[name]["median"])
         result |= {"beside": fastest, "ratio": ratios(times["ours"], times[fastest])}
@@ -87,9 +86,18 @@ def race(contest: Contest, size: int, rounds: int) -> dict[str, Any]:
     return result
 
 
-def _each(peer: Peer, arrays: Any) -> None:
-    for array in arrays:
-        peer(array)
+def _turn(work: Callable[[Any], Any], batch: Any) -> Callable[[], float]:
+    """Work on a batch, or on as much of it as does not take too long, that returns the milliseconds for one picture."""
+    cpu = torch.device("cpu")
+    one = per_image(partial(work, batch[:1]), 1, cpu)
+    seconds = min(one(), one()) / 1000
+    count = min(len(batch), max(1, int(LONGEST / seconds)))
+    return per_image(partial(work, batch[:count]), count, cpu, max(1, int(SHORTEST / seconds / count)))
+
+
+def _each(peer: Peer, arrays: Any) -> list[Any]:
+    """All results, as ours are all there in the end."""
+    return [peer(array) for array in arrays]
 
 
 def on_gpu(contest: Contest, size: int, rounds: int, device: str = "cuda") -> dict[str, Any]:
@@ -98,7 +106,12 @@ def on_gpu(contest: Contest, size: int, rounds: int, device: str = "cuda") -> di
     batch = pictures(size, count).to(cuda)
     times = take_turns({"ours": per_image(partial(contest.ours, batch), count, cuda)}, rounds)
     ms = spread(times["ours"])
-    result = {"what": f"{contest.what}, {size}", "ms": {"ours": ms}, "images_per_s": 1000 / ms["median"], "aim": ""}
+    result = {
+        "what": f"{contest.what}, {size}",
+        "ms": {"ours": ms},
+        "images_per_s": 1000 / ms["median"],
+        "aim": "",
+    }
     if size == 224 and contest.images_per_s:
         most = 1000 / contest.images_per_s
         result |= {"most": most, "aim": judge(ms, most)}

@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from draws.hashing import GOLDEN, mix, signed
 
-LARGE = 2**14  # values of an image, from which on it is folded
+ENOUGH = 2**12  # values of an image that a weighted sum reads; all of them below twice as many
+STRETCH = 64  # values in a row that are read of a larger one
 Digest = Callable[[Tensor], Tensor]  # from images (N, pixels), float32 and contiguous, to 64-bit numbers (N,)
 
 
@@ -22,18 +23,19 @@ def mixed_sum(pixels: Tensor) -> Tensor:
 def weighted_sum(pixels: Tensor) -> Tensor:
     """The sum of pixels' bits, taken in pairs, times fixed random odd numbers; far less work than mixing each.
 
-    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"). Large images
-    are folded to an eighth first, as no processor multiplies 64-bit numbers as fast as it adds them. Two images that
-    know nothing of the weights share a number once in 2**32 times; once in 2**9 where their pixels are powers of two
-    and differ in every other place only; and always where an eighth of a large one has changed places with another.
-    They would share draws, which is no harm.
+    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"). Of a large image
+    only some stretches are read, evenly spread, for to read all takes as long as to copy it. Two images that know
+    nothing of the weights share a number once in 2**32 times; once in 2**9 where their pixels are powers of two and
+    differ in every other place only; and always where large ones differ only in what is not read. They would share
+    draws, which is no harm.
     """
-    folds = 8 if pixels.shape[1] >= LARGE else 1
-    rest = -pixels.shape[1] % (2 * folds)
+    apart = pixels.shape[1] // ENOUGH | 1  # odd, so that stretches move on through the columns
+    if apart > 1:
+        pixels = pixels.unfold(1, STRETCH, STRETCH * apart).flatten(1)
+    rest = pixels.shape[1] % 2
     if rest or pixels.storage_offset() % 2:  # not from a whole pair on
         pixels = F.pad(pixels, (0, rest)).clone()
-    pairs = pixels.view(torch.int64).unflatten(1, (folds, -1))
-    pairs = pairs.sum(1) if folds > 1 else pairs[:, 0]
+    pairs = pixels.view(torch.int64)
     weights = _weights(pairs.shape[1], pairs.device)
     return torch.mv(pairs, weights) if pairs.is_cpu else (pairs * weights).sum(1)
 

@@ -30,16 +30,24 @@ def test_similar_images_have_keys_of_their_own(digest):
     assert len(keys_of(large, None, digest).unique()) == 100
 
 
-@pytest.mark.parametrize(("shape", "folds"), [((1, 5, 5), 1), ((3, 8, 8), 1), ((1, 127, 129), 1), ((3, 75, 75), 8)])
-def test_the_weighted_sum_is_that_of_pairs_folded_where_images_are_large(shape, folds):
+@pytest.mark.parametrize(("shape", "apart"), [((1, 5, 5), 1), ((3, 8, 8), 1), ((1, 63, 129), 1), ((3, 75, 75), 5)])
+def test_the_weighted_sum_is_that_of_pairs_in_stretches_where_images_are_large(shape, apart):
     images = torch.rand(2, *shape)
     for image, key in zip(images, weighted_sum(images.flatten(1)).tolist()):
         bits = image.numpy().tobytes()
-        bits += bytes(-len(bits) % (8 * folds))
+        if apart > 1:
+            starts = range(0, len(bits) - 64 * 4 + 1, apart * 64 * 4)
+            bits = b"".join(bits[start : start + 64 * 4] for start in starts)
+        bits += bytes(-len(bits) % 8)
         pairs = [int.from_bytes(bits[place : place + 8], "little") for place in range(0, len(bits), 8)]
-        width = len(pairs) // folds
-        weights = (mix(torch.arange(1, width + 1) * GOLDEN) | 1).tolist()
-        assert key % 2**64 == sum(pair * weights[place % width] for place, pair in enumerate(pairs)) % 2**64
+        weights = (mix(torch.arange(1, len(pairs) + 1) * GOLDEN) | 1).tolist()
+        assert key % 2**64 == sum(pair * weight for pair, weight in zip(pairs, weights)) % 2**64
+
+
+@pytest.mark.parametrize("side", [96, 128, 224, 256, 299])
+def test_every_column_of_a_large_image_is_read_somewhere(side):
+    one_column = 0.3 * torch.eye(side).view(side, 1, 1, side).expand(side, 3, side, side)
+    assert len(keys_of(one_column, None, weighted_sum).unique()) == side
 
 
 @pytest.mark.parametrize("digest", [mixed_sum, weighted_sum])
