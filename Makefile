@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(RUN) main.py fit $(DEMO) --name demo
 	$(RUN) main.py test $(DEMO) -c configs/plugins/fooling_rate.yaml --trainer.callbacks.images 50 \
 		-c configs/plugins/corruption_error.yaml --trainer.callbacks.images 60 \
-		-c configs/plugins/destruction_rate.yaml --trainer.callbacks.images 25 --name demo --ckpt_path best
+		-c configs/plugins/destruction_rate_short.yaml --trainer.callbacks.images 25 --name demo --ckpt_path best
 
 test: $(VENV)/installed
 	$(RUN) -m ruff check .

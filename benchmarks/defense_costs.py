@@ -71,7 +71,7 @@ def per_image(work: Callable[[], Any], count: int, device: torch.device, calls: 
 
 def race(contest: Contest, size: int, rounds: int) -> dict[str, Any]:
     """Ours and every peer on one core, and ours over the fastest peer."""
-    cpu, batch = torch.device("cpu"), pictures(size, BATCH[size])
+    batch = pictures(size, BATCH[size])
     arrays = batch.permute(0, 2, 3, 1).contiguous().numpy()
     contestants = {"ours": _turn(contest.ours, batch)}
     contestants |= {name: _turn(partial(_each, peer), arrays) for name, peer in contest.peers.items()}

@@ -23,8 +23,8 @@ def mixed_sum(pixels: Tensor) -> Tensor:
 def weighted_sum(pixels: Tensor) -> Tensor:
     """The sum of pixels' bits, taken in pairs, times fixed random odd numbers; far less work than mixing each.
 
-    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"). Of a large image
-    only some stretches are read, evenly spread, for to read all takes as long as to copy it. Two images that know
+    Multilinear hashing modulo 2**64 (Lemire & Kaser 2014, "Strongly Universal String Hashing is Fast"). Of a large
+    image only some stretches are read, evenly spread, for reading all takes as long as copying it. Two images that know
     nothing of the weights share a number once in 2**32 times; once in 2**9 where their pixels are powers of two and
     differ in every other place only; and always where large ones differ only in what is not read. They would share
     draws, which is no harm.

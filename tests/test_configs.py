@@ -10,7 +10,8 @@ from main import main
 from tests.datamodules import test_data_sets as files
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-PLUGINS = sorted((CONFIGS / "plugins").glob("*.yaml"))
+WHOLE = CONFIGS / "plugins" / "destruction_rate.yaml"  # its short form stands for it, but where it is run itself
+PLUGINS = [path for path in sorted((CONFIGS / "plugins").glob("*.yaml")) if path != WHOLE]
 TINY = ["--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--data.batch_size=2", "--data.eval_batch_size=2"]
 WRITERS = {
     "cifar10": files.write_cifar10,
@@ -89,7 +90,7 @@ def test_every_model_trains(name, tmp_path):
 
 IN_TESTS = {  # fragments that rest while a network is trained
     "corruption_error",
-    "destruction_rate",
+    "destruction_rate_short",
     "embedding_readouts",
     "fooling_rate",
     "input_defense",
@@ -103,6 +104,10 @@ TRAINING = [path for path in PLUGINS if path.stem not in IN_TESTS]
 @pytest.mark.parametrize("fragment", PLUGINS, ids=names(PLUGINS))
 def test_every_fragment_works_alone(fragment):
     run(CONFIGS / "quickstart.yaml", fragment, command="test" if fragment in TESTING else "fit")
+
+
+def test_the_whole_table_of_defences():
+    run(CONFIGS / "quickstart.yaml", WHOLE, options=["--trainer.callbacks.adaptive=false"], command="test")
 
 
 def stacks(fragments, size=8):

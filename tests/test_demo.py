@@ -12,7 +12,7 @@ FILES = ("quickstart.yaml", "plugins/channels_last.yaml", "plugins/repr.yaml")
 DEMO = [word for name in FILES for word in ("-c", str(CONFIGS / name))] + ["--name=demo"]
 ATTACK = ["-c", str(CONFIGS / "plugins" / "fooling_rate.yaml"), "--trainer.callbacks.images=8"]  # the demo takes more
 CORRUPT = ["-c", str(CONFIGS / "plugins" / "corruption_error.yaml"), "--trainer.callbacks.images=4"]
-DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate.yaml"), "--trainer.callbacks.images=4"]
+DEFEND = ["-c", str(CONFIGS / "plugins" / "destruction_rate_short.yaml"), "--trainer.callbacks.images=4"]
 
 
 @pytest.mark.slow
