@@ -88,11 +88,15 @@ def race(contest: Contest, size: int, rounds: int) -> dict[str, Any]:
 
 def _turn(work: Callable[[Any], Any], batch: Any) -> Callable[[], float]:
     """Work on a batch, or on as much of it as does not take too long, that returns the milliseconds for one picture."""
-    cpu = torch.device("cpu")
-    one = per_image(partial(work, batch[:1]), 1, cpu)
-    seconds = min(one(), one()) / 1000
-    count = min(len(batch), max(1, int(LONGEST / seconds)))
-    return per_image(partial(work, batch[:count]), count, cpu, max(1, int(SHORTEST / seconds / count)))
+    count = min(len(batch), max(1, int(LONGEST / _seconds(work, batch[:1]))))
+    some = batch[:count]
+    return per_image(partial(work, some), count, torch.device("cpu"), max(1, int(SHORTEST / _seconds(work, some))))
+
+
+def _seconds(work: Callable[[Any], Any], batch: Any) -> float:
+    """Of the faster of two calls, as the first one also sets things up."""
+    call = per_image(partial(work, batch), 1, torch.device("cpu"))
+    return min(call(), call()) / 1000
 
 
 def _each(peer: Peer, arrays: Any) -> list[Any]:
