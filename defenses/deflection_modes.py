@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -29,25 +30,26 @@ class Window:
     sampling: Sampling
     replacement: Replacement
 
-    def sources(self, rows: Tensor, columns: Tensor, size: tuple[int, int], first: int, draws: Tensor) -> Tensor:
-        """A source for each pixel, as places in the flattened image.
+    def sources(self, centres: Tensor, size: tuple[int, int], first: int, draws: Tensor) -> Tensor:
+        """A source for each pixel, as places (N, K) in the flattened image.
 
         Args:
-            rows: (N, K) of the pixels.
-            columns: (N, K).
+            centres: (N, 2, K) rows and columns of the pixels.
             size: height and width of the image.
             first: no source lies in a row or column before this one.
             draws: (N, 2, K) uniform random numbers.
         """
-        source = [
-            self.sampling.draw(centres, *self._interval(centres, first, extent - 1), self.reach, uniform)
-            for centres, extent, uniform in zip((rows, columns), size, draws.unbind(1))
-        ]
-        return source[0] * size[1] + source[1]
+        limits = _limits(first, size, centres.device)
+        low, high = (centres - self.reach).clamp(*limits), (centres + self.reach).clamp(*limits)
+        rows, columns = self.sampling.draw(centres, low, high, self.reach, draws).unbind(1)
+        return torch.add(columns, rows, alpha=size[1])
 
-    def _interval(self, centres: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
-        first = min(first, last)
-        return (centres - self.reach).clamp(first, last), (centres + self.reach).clamp(first, last)
+
+@lru_cache(maxsize=8)
+def _limits(first: int, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The first and the last row and column, each (2, 1)."""
+    last = torch.tensor([[extent - 1] for extent in size], device=device)
+    return last.clamp(max=first), last
 
 
 class Mode(ABC):
@@ -87,8 +89,8 @@ class Paper(Mode):
         draws = streams.uniform(3, count, stream=0)
         pixels = (draws[:, 0] * (height * width)).long()  # (N, K)
         rows = pixels // width
-        columns = pixels - rows * width  # a remainder would divide once more
-        sources = window.sources(rows, columns, (height, width), 0, draws[:, 1:])
+        centres = torch.stack((rows, torch.sub(pixels, rows, alpha=width)), 1)  # a remainder would divide once more
+        sources = window.sources(centres, (height, width), 0, draws[:, 1:])
         moving = None if maps is None else maps.flatten(1).gather(1, pixels) < streams.uniform(count, stream=1)
         table = window.replacement.table(images, window.reach)
         return write(images, table, pixels, window.replacement.places(pixels, sources), moving)
@@ -133,7 +135,7 @@ class Authors(Mode):
         channels, height, width = images.shape[1:]
         draws = streams.uniform(5, turns * channels, stream=round_)
         rows, columns = (draws[:, 0] * height).long(), (draws[:, 1] * width).long()
-        sources = window.sources(rows, columns, (height, width), 1, draws[:, 2:4])
+        sources = window.sources(torch.stack((rows, columns), 1), (height, width), 1, draws[:, 2:4])
         pixels = rows * width + columns
         moving = torch.ones_like(pixels, dtype=torch.bool)
         if maps is not None:

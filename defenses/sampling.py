@@ -1,4 +1,4 @@
-"""Where in its window a pixel's replacement is drawn from, along one axis."""
+"""Where in its window a pixel's replacement is drawn from, along each axis."""
 
 from abc import ABC, abstractmethod
 from typing import Literal
@@ -12,14 +12,14 @@ SamplingName = Literal["uniform", "gaussian"]
 
 
 class Sampling(ABC):
-    """Draws places (N, K) from intervals of places."""
+    """Draws places from intervals of places."""
 
     def __repr__(self) -> str:
         return type(self).__name__
 
     @abstractmethod
     def draw(self, centres: Tensor, low: Tensor, high: Tensor, reach: int, uniform: Tensor) -> Tensor:
-        """Integers from low to high, all (N, K).
+        """Integers from low to high, all of one shape.
 
         Args:
             centres: where the pixel itself is.

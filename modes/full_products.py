@@ -1,7 +1,7 @@
 """Matrix products in full single precision."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -9,8 +9,7 @@ import torch
 FULL = ("none", "ieee")  # what a back end says where nothing, or this, has been asked of it
 
 
-@contextmanager
-def full_products(device: torch.device) -> Iterator[None]:
+def full_products(device: torch.device) -> AbstractContextManager[None]:
     """Within, float32 stays float32, also in matrix products, whatever autocast or the caller's settings allow.
 
     Args:
@@ -18,13 +17,20 @@ def full_products(device: torch.device) -> Iterator[None]:
     """
     # Each back end's own setting: torch.get_float32_matmul_precision raises where a caller has set one of these.
     products: tuple[Any, Any] = (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul"))  # noqa: B009
-    lower = [(each, each.fp32_precision) for each in products if each.fp32_precision not in FULL]
+    lower = [each for each in products if each.fp32_precision not in FULL]
     autocast = torch.is_autocast_enabled(device.type)
+    return _raised(lower, device.type if autocast else None) if lower or autocast else nullcontext()
+
+
+@contextmanager
+def _raised(products: list[Any], autocast: str | None) -> Iterator[None]:
+    """These settings at full precision, and autocast off on this type of device."""
+    before = [each.fp32_precision for each in products]
     try:
-        for each, _ in lower:
+        for each in products:
             each.fp32_precision = "ieee"
-        with torch.autocast(device.type, enabled=False) if autocast else nullcontext():
+        with torch.autocast(autocast, enabled=False) if autocast else nullcontext():
             yield
     finally:
-        for each, precision in lower:
+        for each, precision in zip(products, before):
             each.fp32_precision = precision

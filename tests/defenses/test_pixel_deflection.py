@@ -103,7 +103,7 @@ def offsets(window, sampling, number=400, size=41):
     streams = Streams(torch.arange(number))
     rows = columns = torch.full((number, 100), size // 2)
     pick = Window(window, sampling, RandomPixel())
-    sources = pick.sources(rows, columns, (size, size), 0, streams.uniform(2, 100, stream=1))
+    sources = pick.sources(torch.stack((rows, columns), 1), (size, size), 0, streams.uniform(2, 100, stream=1))
     return (sources // size - size // 2).flatten(), (sources % size - size // 2).flatten()
 
 
@@ -202,7 +202,7 @@ def test_the_thesis_mode_is_the_literal_loop():
     ours = Paper().deflect(images, None, 200, window, streams)
     draws = streams.uniform(3, 200, stream=0)
     pixels = (draws[:, 0] * 99).long()
-    sources = window.sources(pixels // 11, pixels % 11, (9, 11), 0, draws[:, 1:])
+    sources = window.sources(torch.stack((pixels // 11, pixels % 11), 1), (9, 11), 0, draws[:, 1:])
     for image, mine, *written in zip(images, ours, pixels.tolist(), sources.tolist()):
         assert torch.equal(mine, literal_paper(image, *written))
 
