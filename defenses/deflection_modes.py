@@ -163,7 +163,7 @@ def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving:
     numbers = torch.arange(count, device=pixels.device, dtype=torch.int32).expand_as(pixels)
     order = numbers if moving is None else numbers + count * moving.int()  # writes that move come last
     last = order.new_empty(len(images), images.shape[2] * images.shape[3])  # read only where it is written
-    latest = last.scatter_(1, pixels, -1).scatter_reduce_(1, pixels, order, "amax").gather(1, pixels)
+    latest = last.scatter_reduce_(1, pixels, order, "amax", include_self=False).gather(1, pixels)
     winners = (latest if moving is None else latest % count).long()
     new = _read(table, places.gather(1, winners))
     if moving is not None:

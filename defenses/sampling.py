@@ -34,7 +34,7 @@ class UniformSampling(Sampling):
     """Every pixel of the window is equally likely."""
 
     def draw(self, centres: Tensor, low: Tensor, high: Tensor, reach: int, uniform: Tensor) -> Tensor:
-        return low + (uniform * (high - low + 1)).long()
+        return (uniform * (high - low + 1)).long().add_(low)
 
 
 class GaussianSampling(Sampling):
