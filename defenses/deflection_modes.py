@@ -160,7 +160,7 @@ def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving:
     count = pixels.shape[1]
     if not count:
         return images
-    numbers = torch.arange(count, device=pixels.device, dtype=torch.int32).expand_as(pixels)
+    numbers = _numbers(count, pixels.device).expand_as(pixels)
     order = numbers if moving is None else numbers + count * moving.int()  # writes that move come last
     last = order.new_empty(len(images), images.shape[2] * images.shape[3])  # read only where it is written
     latest = last.scatter_reduce_(1, pixels, order, "amax", include_self=False).gather(1, pixels)
@@ -172,6 +172,11 @@ def write(images: Tensor, table: Tensor, pixels: Tensor, places: Tensor, moving:
         new = torch.where((winners == numbers).unsqueeze(1), new, new.detach())
     index = pixels.unsqueeze(1).expand(-1, images.shape[1], -1)
     return images.flatten(2).scatter(2, index, new).view_as(images)
+
+
+@lru_cache(maxsize=8)
+def _numbers(count: int, device: torch.device) -> Tensor:
+    return torch.arange(count, device=device, dtype=torch.int32)
 
 
 def _read(images: Tensor, places: Tensor) -> Tensor:

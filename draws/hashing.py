@@ -3,6 +3,8 @@
 Steele et al. 2014, "Fast Splittable Pseudorandom Number Generators", figure 17.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -30,4 +32,10 @@ def _xor_shifted(values: Tensor, places: int) -> Tensor:
 def hashed(keys: Tensor, count: int, stream: int) -> Tensor:
     """So many random 64-bit integers (N, count) for each key (N,); each stream has its own."""
     starts = mix(keys + signed(GOLDEN * (stream + 1))).unsqueeze(1)
-    return mix(starts + torch.arange(1, count + 1, device=keys.device) * GOLDEN)
+    return mix(starts + multiples(count, keys.device))
+
+
+@lru_cache(maxsize=8)
+def multiples(count: int, device: torch.device) -> Tensor:
+    """So many multiples of ``GOLDEN``, from the first, modulo 2**64; made once."""
+    return torch.arange(1, count + 1, device=device) * GOLDEN

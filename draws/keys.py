@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from draws.hashing import GOLDEN, mix, signed
+from draws.hashing import mix, multiples, signed
 
 ENOUGH = 2**12  # values of an image that a weighted sum reads; all of them below twice as many
 STRETCH = 64  # values in a row that are read of a larger one
@@ -17,7 +17,7 @@ Digest = Callable[[Tensor], Tensor]  # from images (N, pixels), float32 and cont
 def mixed_sum(pixels: Tensor) -> Tensor:
     """The sum of what SplitMix64 makes of every pixel's bits and its place."""
     bits = pixels.view(torch.int32).long()
-    return mix(bits + torch.arange(1, bits.shape[1] + 1, device=bits.device) * GOLDEN).sum(1)
+    return mix(bits + multiples(bits.shape[1], bits.device)).sum(1)
 
 
 def weighted_sum(pixels: Tensor) -> Tensor:
@@ -60,4 +60,4 @@ def keys_of(images: Tensor, generator: Generator | None, digest: Digest = mixed_
 
 @lru_cache(maxsize=8)
 def _weights(count: int, device: torch.device) -> Tensor:
-    return mix(torch.arange(1, count + 1, device=device) * GOLDEN) | 1
+    return mix(multiples(count, device)) | 1
