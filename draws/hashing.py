@@ -35,7 +35,7 @@ def hashed(keys: Tensor, count: int, stream: int) -> Tensor:
     return mix(starts + multiples(count, keys.device))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def multiples(count: int, device: torch.device) -> Tensor:
     """So many multiples of ``GOLDEN``, from the first, modulo 2**64; made once."""
     return torch.arange(1, count + 1, device=device) * GOLDEN
