@@ -106,8 +106,17 @@ def test_every_fragment_works_alone(fragment):
     run(CONFIGS / "quickstart.yaml", fragment, command="test" if fragment in TESTING else "fit")
 
 
-def test_the_whole_table_of_defences():
+def test_the_whole_table_of_defences_runs():
     run(CONFIGS / "quickstart.yaml", WHOLE, options=["--trainer.callbacks.adaptive=false"], command="test")
+
+
+def test_the_short_table_is_a_part_of_the_whole_one():
+    short, whole = (
+        yaml.safe_load(path.read_text())["trainer"]["callbacks+"][0]["init_args"]
+        for path in (CONFIGS / "plugins" / "destruction_rate_short.yaml", WHOLE)
+    )
+    for kind in ("attacks", "defenses", "sweeps"):
+        assert short[kind].items() <= whole[kind].items()
 
 
 def stacks(fragments, size=8):
@@ -170,7 +179,7 @@ def test_fragments_for_tests_stack_on_embeddings():
         run(CONFIGS / "quickstart.yaml", embeddings, *TESTING, command="test")
 
 
-@pytest.mark.parametrize("fragment", PLUGINS, ids=names(PLUGINS))
+@pytest.mark.parametrize("fragment", [*PLUGINS, WHOLE], ids=names([*PLUGINS, WHOLE]))
 def test_a_fragment_appends_its_callbacks_and_says_what_it_does(fragment):
     assert fragment.read_text().startswith("# ")
     assert "callbacks" not in (yaml.safe_load(fragment.read_text()).get("trainer") or {}), "write callbacks+:"

@@ -267,3 +267,14 @@ def test_refused_in_words(options, message):
         PixelDeflection(**options)
     with pytest.raises(ValueError, match="width=0 must be above 0"):
         GaussianSampling(0)
+
+
+def test_what_is_kept_from_inference_serves_gradients():
+    defense, images = PixelDeflection(20, 3), torch.rand(2, 3, 23, 29)
+    with torch.inference_mode():
+        first = defense(images)
+    images.requires_grad_()
+    again = defense(images)
+    again.sum().backward()
+    assert torch.equal(again.detach(), first)
+    assert images.grad.sum() == images.numel()  # each pixel passes on the gradient of one
