@@ -110,12 +110,7 @@ def on_gpu(contest: Contest, size: int, rounds: int, device: str = "cuda") -> di
     batch = pictures(size, count).to(cuda)
     times = take_turns({"ours": per_image(partial(contest.ours, batch), count, cuda)}, rounds)
     ms = spread(times["ours"])
-    result = {
-        "what": f"{contest.what}, {size}",
-        "ms": {"ours": ms},
-        "images_per_s": 1000 / ms["median"],
-        "aim": "",
-    }
+    result = {"what": f"{contest.what}, {size}", "ms": {"ours": ms}, "images_per_s": 1000 / ms["median"], "aim": ""}
     if size == 224 and contest.images_per_s:
         most = 1000 / contest.images_per_s
         result |= {"most": most, "aim": judge(ms, most)}
