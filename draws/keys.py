@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from draws.hashing import mix, multiples, signed
 
-ENOUGH = 2**12  # values of an image that a weighted sum reads; all of them below twice as many
+ENOUGH = 2**11  # values of an image that a weighted sum reads; all of them below twice as many
 STRETCH = 64  # values in a row that are read of a larger one
 Digest = Callable[[Tensor], Tensor]  # from images (N, pixels), float32 and contiguous, to 64-bit numbers (N,)
 

@@ -30,7 +30,7 @@ def test_similar_images_have_keys_of_their_own(digest):
     assert len(keys_of(large, None, digest).unique()) == 100
 
 
-@pytest.mark.parametrize(("shape", "apart"), [((1, 5, 5), 1), ((3, 8, 8), 1), ((1, 63, 129), 1), ((3, 75, 75), 5)])
+@pytest.mark.parametrize(("shape", "apart"), [((1, 5, 5), 1), ((3, 8, 8), 1), ((1, 63, 65), 1), ((3, 75, 75), 9)])
 def test_the_weighted_sum_is_that_of_pairs_in_stretches_where_images_are_large(shape, apart):
     images = torch.rand(2, *shape)
     for image, key in zip(images, weighted_sum(images.flatten(1)).tolist()):
