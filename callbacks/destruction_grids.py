@@ -1,7 +1,7 @@
 """What a test of defences prints when it ends."""
 
 from collections.abc import Sequence
-from math import isnan
+from math import isnan, nan
 
 from callbacks.destruction_findings import SINGLE, VOTE, Findings
 
@@ -43,7 +43,8 @@ def header(figure: str, findings: Findings, cost: str = "") -> list[str]:
 def undefended(findings: Findings) -> list[str]:
     """The row without a defence; recognised images are, by choice."""
     rates = [percent(float(found["acc_undefended"])) for found in findings.attacks.values()]
-    return ["none", *(["100.0"] if findings.with_clean else []), *rates, ""]
+    clean = percent(1.0 if findings.clean["recognised"] else nan)
+    return ["none", *([clean] if findings.with_clean else []), *rates, ""]
 
 
 def across(findings: Findings, figure: str, place: int, readings: Sequence[int]) -> list[str]:

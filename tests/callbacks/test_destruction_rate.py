@@ -155,6 +155,21 @@ def test_figures_of_who_knows_the_defence_are_those_by_hand(model, test):
     assert callback.bench.costs[:, 0].tolist() == [passes, passes]
 
 
+def test_an_attack_is_made_once_for_all_defences(model, test):
+    sizes = []
+
+    class Counted(FGSM):
+        def __call__(self, model, images, labels, *arguments, **options):
+            sizes.append(len(images))
+            return super().__call__(model, images, labels, *arguments, **options)
+
+    sweeps = [Sweep(PixelDeflection(1, 3), "deflections", [10, 100])]
+    defenses = [BitDepth(3), PixelDeflection(100, 3), WaveletDenoise()]
+    found = test(model, DestructionRate({"fgsm": Counted(eps=0.1)}, defenses, images=50, sweeps=sweeps))
+    assert sum(sizes) == found["fgsm/recognised"]
+    assert found["fgsm/fooled"] > 0
+
+
 def test_the_identity_brings_nothing_back_and_an_oracle_all(model, test):
     images, _ = digits(60)
     found = test(model, DestructionRate(ATTACKS, {"id": Identity(), "oracle": Oracle(images)}, images=60))

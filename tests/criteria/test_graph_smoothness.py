@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from criteria import BatchStatistics, Cosine, GraphSmoothness, MeanOfPairs, Mutual
+from criteria import BatchStatistics, Cosine, Euclidean, GraphSmoothness, MeanOfPairs, Mutual
 from criteria.graph_smoothness import LOOKS
 from criteria.graphs import all_pairs, neighbor_pairs
 
@@ -71,12 +71,36 @@ def test_gradients(options):
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
-def test_coincident_points_have_finite_gradients(metric):
+def test_coincident_points_have_no_gradient(metric):
     outputs = torch.ones(6, 4, requires_grad=True)
     loss = GraphSmoothness(metric=metric)(outputs, torch.arange(6) % 2)
     (gradient,) = torch.autograd.grad(loss, outputs)
     assert loss.item() == pytest.approx(18 / 30)
-    assert gradient.isfinite().all()
+    assert not gradient.any()
+
+
+def test_the_metrics_are_their_formulas():
+    (a, _), (b, _) = batch(4), batch(7, seed=1)
+    one, other = a.unsqueeze(1), b.unsqueeze(0)
+    for metric, distances in (
+        (Euclidean(), (one - other).square().sum(2).sqrt()),
+        (Cosine(), 1 - (one * other).sum(2) / (one.norm(dim=2) * other.norm(dim=2))),
+    ):
+        torch.testing.assert_close(metric.table(a, b), distances)
+        torch.testing.assert_close(metric.between(one, other), distances)
+        near = torch.cdist(metric.points(a), metric.points(b))
+        assert torch.equal(near.argsort(1), distances.argsort(1))
+
+
+def test_all_neighbours_need_no_search(monkeypatch):
+    def search(*arguments, **options):
+        raise AssertionError
+
+    monkeypatch.setattr("criteria.graphs.nearest_neighbors", search)
+    outputs, labels = batch()
+    assert GraphSmoothness(k=11)(outputs, labels) == GraphSmoothness()(outputs, labels)
+    with pytest.raises(AssertionError):
+        GraphSmoothness(k=10)(outputs, labels)
 
 
 @pytest.mark.parametrize("k", [None, 4])

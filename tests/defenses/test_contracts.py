@@ -102,6 +102,7 @@ MILDEST = {
     "differentiable_jpeg": (DifferentiableJpeg(100, subsample=False), 4 / 255),
     "median": (MedianSmoothing(1), 0),
     "non_local_means": (NonLocalMeans(strength=0.01), 1e-3),
+    "non_local_means_opencv": (OpenCVNonLocalMeans(strength=0.01), 1 / 100),
     "bilateral": (Bilateral(colour=1e-4), 1e-3),
     "diffusion": (AnisotropicDiffusion(rate=0), 0),
     "deconvolution": (Deconvolution(blur=0, balance=0), 1e-5),
@@ -149,6 +150,15 @@ def test_a_result_depends_on_image_and_run_alone(defense, photographs):
     order = torch.tensor([5, 1, 0, 7, 2, 6, 3, 4])
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6)
     torch.testing.assert_close(defense(photographs[order], run=2), whole[order], rtol=0, atol=1e-6)
+
+
+def test_draws_of_large_images_do_not_depend_on_the_batch(large_photographs):
+    """Their keys follow from a part of their pixels."""
+    for row, defense in ROWS.items():
+        if defense.random:
+            whole = defense(large_photographs, run=1)
+            parts = torch.cat([defense(part, run=1) for part in large_photographs.split(1)])
+            torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6, msg=row)
 
 
 def test_memory_format_and_empty_batches(defense, photographs):

@@ -175,11 +175,12 @@ def test_the_gradient_is_the_index_maps():
         torch.testing.assert_close(gradient.flatten(2), (origin * weights.flatten(2).unsqueeze(3)).sum(2))
 
 
-def literal_paper(image, pixels, sources):
+def literal_paper(image, map_, uniform, pixels, sources):
     """Algorithm 2, with the draws given."""
     new = image.clone()
-    for pixel, source in zip(pixels, sources):
-        new.view(len(image), -1)[:, pixel] = image.view(len(image), -1)[:, source]
+    for pixel, source, number in zip(pixels, sources, uniform):
+        if map_[pixel] < number:
+            new.view(len(image), -1)[:, pixel] = image.view(len(image), -1)[:, source]
     return new
 
 
@@ -196,14 +197,17 @@ def literal_authors(image, targets, sources, maps, uniform, count):
     return image
 
 
-def test_the_thesis_mode_is_the_literal_loop():
+@pytest.mark.parametrize("mapped", [False, True])
+def test_the_thesis_mode_is_the_literal_loop(mapped):
     images, streams = torch.rand(5, 3, 9, 11, dtype=torch.float64), Streams(torch.arange(5))
     window = Window(3, UniformSampling(), RandomPixel())
-    ours = Paper().deflect(images, None, 200, window, streams)
+    maps = torch.rand(5, 9, 11, dtype=torch.float64) if mapped else torch.zeros(5, 9, 11, dtype=torch.float64)
+    ours = Paper().deflect(images, maps if mapped else None, 200, window, streams)
     draws = streams.uniform(3, 200, stream=0)
     pixels = (draws[:, 0] * 99).long()
     sources = window.sources(torch.stack((pixels // 11, pixels % 11), 1), (9, 11), 0, draws[:, 1:])
-    for image, mine, *written in zip(images, ours, pixels.tolist(), sources.tolist()):
+    uniform = streams.uniform(200, stream=1)
+    for image, mine, *written in zip(images, ours, maps.flatten(1), uniform, pixels.tolist(), sources.tolist()):
         assert torch.equal(mine, literal_paper(image, *written))
 
 
@@ -218,6 +222,15 @@ def test_the_authors_mode_is_the_literal_loop(count):
     uniform = torch.cat([streams.uniform(5, turns * 3, stream=round_)[:, 4] for round_ in range(12)], 1)
     for image, mine, *draws, map_, numbers in zip(images, ours, targets, sources, maps, uniform):
         assert torch.equal(mine, literal_authors(image, *draws, map_.flatten(), numbers, count))
+
+
+def test_the_programs_sources_lie_in_the_window_and_the_channel():
+    images, window = torch.rand(4, 3, 8, 6), Window(2, UniformSampling(), RandomPixel())
+    targets, sources, _ = Authors()._draw(images, None, 200, window, Streams(torch.arange(4)), 0)
+    assert torch.equal(targets // 48, sources // 48)
+    assert torch.equal(targets // 48, torch.arange(3).expand_as(targets))
+    down, right = sources % 48 // 6 - targets % 48 // 6, sources % 6 - targets % 6
+    assert sorted(set(down.flatten().tolist())) == sorted(set(right.flatten().tolist())) == [-2, -1, 0, 1, 2]
 
 
 def test_the_program_never_reads_the_first_row_and_column():
