@@ -1,6 +1,7 @@
 """Every config runs, and every pair of fragments stacks."""
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,21 @@ def test_every_fragment_works_alone(fragment):
 
 
 def test_the_whole_table_of_defences_runs():
-    run(CONFIGS / "quickstart.yaml", WHOLE, options=["--trainer.callbacks.adaptive=false"], command="test")
+    """On a network that recognises something, or nothing would be attacked."""
+    quick = ["-c", str(CONFIGS / "quickstart.yaml"), "--name=whole", "--trainer.accelerator=cpu"]
+    main(["fit", *quick, "--trainer.max_epochs=6"])
+    few = ["--data.eval_batch_size=1", "--trainer.limit_test_batches=1", "--trainer.callbacks.images=0"]
+    few += ["--trainer.callbacks.ensemble=2", "--trainer.callbacks.eot=1"]
+    main(["test", *quick, "-c", str(WHOLE), *few, "--ckpt_path=best"])
+    found = json.loads(Path("runs/whole/version_0/metrics.json").read_text())["test"]
+    found = {name.removeprefix("test/defended/"): value for name, value in found.items()}
+    attacks = [name.removesuffix("/fooled") for name in found if name.endswith("/fooled")]
+    defenses = [name.removesuffix("/seconds") for name in found if name.endswith("/seconds")]
+    assert (len(attacks), len(defenses)) == (6, 10)
+    assert sum(found[f"{attack}/fooled"] for attack in attacks) > 3
+    for attack, defense in itertools.product(attacks, defenses):
+        for reading in ("acc", "ensemble_acc", "adaptive_acc", "adaptive_ensemble_acc"):
+            assert 0 <= found[f"{attack}/{defense}/{reading}"] <= 1  # null where no image was recognised
 
 
 def test_the_short_table_is_a_part_of_the_whole_one():
