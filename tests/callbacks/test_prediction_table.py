@@ -1,6 +1,7 @@
 """What ``predict`` writes."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,11 @@ def test_a_folder_of_pictures_from_the_command_line(pictures, tmp_path):
         "more, and others/grey.PNG",
     ]
     assert {row[1] for row in rows} <= {"cat", "dog", "owl"}
+    defense = Path(__file__).parents[2] / "configs" / "plugins" / "input_defense.yaml"
+    main(["predict", "-c", str(defense), *command[1:], "--trainer.accelerator=cpu", "--name=behind"])
+    heading, *behind = table(tmp_path / "runs" / "behind" / "version_0" / "predictions.csv")
+    assert [row[0] for row in behind] == [row[0] for row in rows]
+    assert all(row[2] != undefended[2] for row, undefended in zip(behind, rows))
 
 
 def test_a_defended_network_from_a_config(pictures, tmp_path):
