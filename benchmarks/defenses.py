@@ -64,13 +64,16 @@ def contests() -> list[Contest]:
     return rows
 
 
-def measure(rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """All figures, by the device that they were measured on."""
+def measure(rounds: int, only: str = "") -> dict[str, list[dict[str, Any]]]:
+    """All figures, by the device that they were measured on; or only those of defences whose row begins like this."""
+    chosen = [(contest, size) for size in (224, 32) for contest in contests() if contest.what.startswith(only)]
     with torch.inference_mode():
-        results = {"one core": [race(contest, size, rounds) for size in (224, 32) for contest in contests()]}
+        results = {"one core": [race(contest, size, rounds) for contest, size in chosen]}
         cuda = torch.cuda.is_available()
         if cuda:
-            results["GPU"] = [on_gpu(contest, size, rounds) for size in (224, 32) for contest in contests()]
+            results["GPU"] = [on_gpu(contest, size, rounds) for contest, size in chosen]
+    if only:
+        return results
     for where, device in [("one core", "cpu")] + [("GPU", "cuda")] * cuda:
         for network, name, size in (
             (CifarResNet(20), "ResNet-20, 32", 32),
@@ -100,13 +103,14 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
     parser = command_line("defenses", __doc__)
     parser.add_argument("--rounds", type=int, default=7, help="of every contest")
+    parser.add_argument("--only", default="", help="rows that begin like this, such as deflection")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     keep_freed_memory()  # as main.py does, for peers as well
     peers.use_one_core()
     around = circumstances("cuda" if torch.cuda.is_available() else "cpu")
     around |= {"peers": peers.versions(), "missing": peers.missing()}
-    results = measure(options.rounds)
+    results = measure(options.rounds, options.only)
     print(f"\n{header(CLAIM, around)}{render(results)}")
     if around["missing"]:
         print(f"\nnot installed, so not measured: {', '.join(around['missing'])}")
