@@ -159,10 +159,11 @@ def curve_figures(curve: Curve) -> list[Figure]:
 
 
 def draw_lines(curve: Curve, lines: Mapping[str, Tensor]) -> "Drawing":
-    """Rates over an option's values, a line for each attack."""
+    """Rates over an option's values, a line for each attack, and one in the text's colour for clean images."""
     drawing, axes = blank_drawing(5.2, 2.8)
     for colour, (name, rates) in zip(COLOURS * len(lines), lines.items(), strict=False):
-        axes.plot(list(curve.values), rates.tolist(), color=colour, label=name, marker="o", markersize=3.5)
+        colour, dashes = (INK, "--") if name == "clean" else (colour, "-")
+        axes.plot(list(curve.values), rates.tolist(), dashes, color=colour, label=name, marker="o", markersize=3.5)
     if len(curve.values) > 2 and min(curve.values) > 0 and max(curve.values) >= 50 * min(curve.values):
         axes.set_xscale("log")
     axes.set_ylim(0, 1.02)
