@@ -67,6 +67,8 @@ def contests() -> list[Contest]:
 def measure(rounds: int, only: str = "") -> dict[str, list[dict[str, Any]]]:
     """All figures, by the device that they were measured on; or only those of defences whose row begins like this."""
     chosen = [(contest, size) for size in (224, 32) for contest in contests() if contest.what.startswith(only)]
+    if not chosen:
+        raise ValueError(f"--only {only}: no row begins like this; there are {', '.join(c.what for c in contests())}")
     with torch.inference_mode():
         results = {"one core": [race(contest, size, rounds) for contest, size in chosen]}
         cuda = torch.cuda.is_available()

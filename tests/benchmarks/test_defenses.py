@@ -60,3 +60,8 @@ def test_the_loop_moves_whole_pixels():
     picture = defense_costs.pictures(32, 1)[0].permute(1, 2, 0).numpy()
     moved = (defense_peers.deflect_in_a_loop(50)(picture) != picture).any(2)
     assert 20 < moved.sum() <= 50
+
+
+def test_a_row_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="--only nonsense: no row begins like this; there are deflection, 100"):
+        defenses.measure(1, "nonsense")

@@ -73,6 +73,12 @@ def test_only_what_was_measured(findings):
     assert "/" not in text
 
 
+def test_nothing_is_said_of_clean_images_where_none_is_recognised(findings):
+    found = findings(adaptive=False)
+    found.clean["recognised"] = torch.tensor(0.0)
+    assert grids(found, votes=False).splitlines()[2].split() == ["none", "–", "25.0"]
+
+
 def test_columns_are_as_wide_as_their_widest_cell():
     assert in_columns([["a", "bb", "c"], ["dd", "e", ""]]) == ["a   bb  c", "dd   e"]
     assert [percent(rate) for rate in (0.0, 0.1234, 1.0, nan)] == ["0.0", "12.3", "100.0", "–"]
