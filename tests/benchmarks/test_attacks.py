@@ -11,6 +11,7 @@ from benchmarks import adversarial_training, attacks, sequential_universal
 from benchmarks.attack_bouts import BOUTS, Aim, Bout, Subject, whole
 from benchmarks.attack_peers import LIBRARIES, installed
 from benchmarks.pass_meter import Pass, PassMeter, Replay, images_through
+from networks import CifarResNet
 
 
 @pytest.fixture
@@ -106,7 +107,12 @@ def test_earlier_figures_are_kept_under_the_same_circumstances(tmp_path):
     assert attacks.kept(tmp_path / "some.json", around | {"threads": 2}) == {}
 
 
-def test_training_with_and_without_the_attack_takes_turns(recwarn):
+def test_training_with_and_without_the_attack_takes_turns(recwarn, monkeypatch):
+    network, passes = CifarResNet(8), []
+    network.register_forward_hook(lambda *_: passes.append(network.training))
+    monkeypatch.setattr(adversarial_training, "CifarResNet", lambda depth: network)
     result = adversarial_training.measure(PGD(steps=2), rounds=2, steps=1, batch=4)
-    assert result["attacked_ms"]["median"] > result["plain_ms"]["median"]
+    attacked, plain, replayed = [False, False, True], [True], [False, False]
+    assert passes[1:] == (2 + 1) * (attacked + plain + replayed)  # after a pass that looks at the network
+    assert result["plain_ms"]["figures"] == result["attacked_ms"]["figures"] == 2
     assert "PGD, 2 steps, batch 4" in adversarial_training.render([result])

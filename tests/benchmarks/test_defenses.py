@@ -40,9 +40,13 @@ def test_the_speed_on_a_gpu_is_judged(few, least, aim):
 
 
 def test_maps_and_runs_are_timed_beside_the_network(few):
-    results = defense_costs.inference(CifarResNet(8), "ResNet-8", 32, torch.device("cpu"), rounds=2)
+    network, seen = CifarResNet(8), []
+    network.conv1.register_forward_hook(lambda module, arguments, outputs: seen.append(len(outputs)))
+    results = defense_costs.inference(network, "ResNet-8", 32, torch.device("cpu"), rounds=2)
     assert [result["what"] for result in results] == ["a map, ResNet-8", "ten runs, ResNet-8"]
-    assert results[1]["ratio"]["median"] > 5
+    assert [result["ratio"]["figures"] for result in results] == [2, 2]
+    a_map, a_pass, rounds, images = 1, 1, 2 + 1, 2
+    assert sum(seen) == (a_pass + a_map + (a_map + a_pass) + (a_map + 10 * a_pass)) * rounds * images
 
 
 def test_every_peer_takes_a_picture():

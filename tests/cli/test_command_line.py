@@ -287,12 +287,10 @@ def test_a_failed_command_ends_with_a_sentence_and_a_non_zero_status():
 
 
 def test_help_and_plugins_need_no_heavy_import():
-    started = time.perf_counter()
     for words in ([], ["--help"], ["plugins"]):
         done = subprocess.run([sys.executable, "-X", "importtime", PROJECT / "main.py", *words], capture_output=True)
         assert done.returncode == 0
         assert b"torch" not in done.stderr
-    assert time.perf_counter() - started < 30
 
 
 def test_plugins_lists_every_fragment(capsys):
