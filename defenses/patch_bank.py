@@ -66,3 +66,16 @@ def nearest(queries: Tensor, bank: Tensor, count: int, chunk: int = 8192) -> Ten
         kept = best.topk(min(count, best.shape[1]), dim=1, largest=False)
         best, rows = kept.values, rows.gather(1, kept.indices)
     return rows
+
+
+def blend(patches: Tensor, near: Tensor) -> Tensor:
+    """Means (L, d) of near patches (L, k, d), the heavier the nearer they are to patches (L, d).
+
+    Weights fall exponentially with the squared distance, to 1/e of the nearest one's for the farthest. So an image that
+    moves towards a patch turns into it gradually, where the nearest one would jump; this has a gradient.
+    """
+    # Minus the squared distances, but for a term that all have in common.
+    closeness = 2 * torch.bmm(near, patches.unsqueeze(2)).squeeze(2) - near.square().sum(2)  # (L, k)
+    width = (closeness.amax(1, keepdim=True) - closeness.amin(1, keepdim=True)).detach().clamp(min=1e-12)
+    weights = (closeness / width).softmax(1)
+    return torch.bmm(weights.unsqueeze(1), near).squeeze(1)

@@ -10,17 +10,19 @@ from torch import Tensor
 
 from defenses.checks import TOLERANCE
 from defenses.defense import Defense, Gradient
-from defenses.patch_bank import cut, join, nearest
+from defenses.patch_bank import blend, cut, join, nearest
 from options import check_at_least, check_whole
 
 REMEDY = "make them with python -m defenses.patches"
+BLENDED = 16  # patches that the backward pass weighs; fewer tell an attacker less, more take longer
 
 
 class Quilting(Defense):
-    """Replace every patch of an image by one of its nearest among clean patches (backward pass: the identity).
+    """Replace every patch of an image by one of its nearest among clean patches (backward pass: of a mean of several).
 
     Guo et al. 2018, "Countering Adversarial Images Using Input Transformations", arXiv 1711.00117, section 3.3. Where
-    patches overlap they are averaged; the paper cuts them along a seam.
+    patches overlap they are averaged; the paper cuts them along a seam. Which patch is the nearest has no derivative:
+    the backward pass is that of the mean of the 16 nearest, weighted by how near they are (``patch_bank.blend``).
 
     Args:
         bank: patches (M, C, size, size) of ``patch_bank``, or a file of them that ``python -m defenses.patches`` wrote.
@@ -31,7 +33,7 @@ class Quilting(Defense):
         probes: of these lists, so many are searched.
     """
 
-    gradient: Gradient = "identity"
+    gradient: Gradient = "surrogate"
 
     def __init__(
         self,
@@ -66,29 +68,44 @@ class Quilting(Defense):
         self._lists: Any = None
 
     def restore(self, images: Tensor, run: int) -> Tensor:
+        patches, bank, extent = self._cut(images)
+        rows = torch.stack([self._nearest(each, bank, self.neighbors) for each in patches])
+        chosen = rows[..., 0]
+        if self.random:
+            pick = self.streams(images, run).integers(0, self.neighbors, patches.shape[1])
+            chosen = rows.gather(2, pick.unsqueeze(2)).squeeze(2)
+        return self._join(bank[chosen], extent, images)
+
+    def stand_in(self, images: Tensor, run: int) -> Tensor:
+        """The same with means of near patches, which move with the image."""
+        patches, bank, extent = self._cut(images)
+        count = min(BLENDED, len(bank))
+        near = (bank[self._nearest(each.detach(), bank, count)] for each in patches)
+        return self._join(torch.stack([blend(*pair) for pair in zip(patches, near)]), extent, images)
+
+    def _cut(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """Patches (N, L, d) of images, those of the bank (M, d), and the size of the image that the former cover."""
         if images.shape[1] != self.bank.shape[1]:
             raise ValueError(
                 f"images have {images.shape[1]} channels, but Quilting's patches have {self.bank.shape[1]}: make a "
                 "bank of such images"
             )
-        bank = self.bank.to(images).flatten(1)
         patches, extent = cut(images, self.size, self.size - self.overlap)
-        rows = torch.stack([self._nearest(each, bank) for each in patches])  # image by image: none minds its neighbours
-        chosen = rows[..., 0]
-        if self.random:
-            pick = self.streams(images, run).integers(0, self.neighbors, patches.shape[1])
-            chosen = rows.gather(2, pick.unsqueeze(2)).squeeze(2)
-        quilted = join(bank[chosen], self.size, self.size - self.overlap, extent)
+        return patches, self.bank.to(images).flatten(1), extent
+
+    def _join(self, patches: Tensor, extent: tuple[int, int], images: Tensor) -> Tensor:
+        """The images of new patches (N, L, d)."""
+        quilted = join(patches, self.size, self.size - self.overlap, extent)
         return quilted[..., : images.shape[2], : images.shape[3]].clamp(0, 1)
 
-    def _nearest(self, patches: Tensor, bank: Tensor) -> Tensor:
-        """Rows of the bank (L, neighbors) for patches (L, d)."""
+    def _nearest(self, patches: Tensor, bank: Tensor, count: int) -> Tensor:
+        """Rows of the bank (L, count) for patches (L, d); image by image, so that none minds its neighbours."""
         if self.cells is None:
-            return nearest(patches, bank, self.neighbors)
+            return nearest(patches, bank, count)
         if self._lists is None:
             self._lists = _lists(bank, self.cells, self.probes)
         queries = patches.float().cpu()
-        rows = torch.from_numpy(self._lists.search(queries.numpy(), self.neighbors)[1])
+        rows = torch.from_numpy(self._lists.search(queries.numpy(), count)[1])
         rows = torch.where(rows < 0, rows[:, :1], rows)  # -1 where the lists held too few: again the nearest
         lost = rows[:, 0] < 0  # where they held nothing
         if lost.any():

@@ -1,5 +1,7 @@
 """Crops, sizes and patches against Pillow-like loops."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch.nn.functional as F
 
 from defenses import Crop, Quilting, RandomResizePad, patch_bank
 from defenses.crop import _within
-from defenses.patch_bank import cut, join, nearest
+from defenses.patch_bank import blend, cut, join, nearest
 from defenses.random_resize_pad import _placed
 from defenses.resampling import read
 
@@ -109,6 +111,35 @@ def test_neighbours_are_chosen_by_chance(photographs):
     runs = torch.stack([defense(photographs[:1], run) for run in range(10)])
     assert len(runs.flatten(1).unique(dim=0)) == 10
     assert np.isfinite(runs.numpy()).all()
+
+
+def test_near_patches_are_weighed_by_distance():
+    generator = torch.Generator().manual_seed(0)
+    patches = torch.rand(3, 7, dtype=torch.float64, generator=generator).requires_grad_()
+    near = torch.rand(3, 4, 7, dtype=torch.float64, generator=generator)
+    distances = (patches.unsqueeze(1) - near).square().sum(2)
+    spread = distances.amax(1, keepdim=True) - distances.amin(1, keepdim=True)
+    weights = (-distances / spread.detach()).softmax(1)
+    torch.testing.assert_close(weights.amax(1) / weights.amin(1), torch.full((3,), math.e, dtype=torch.float64))
+    expected = (weights.unsqueeze(2) * near).sum(1)
+    torch.testing.assert_close(blend(patches, near), expected)
+    direction = torch.rand(3, 7, dtype=torch.float64, generator=generator)
+    ours, theirs = (
+        torch.autograd.grad((mean * direction).sum(), patches)[0] for mean in (blend(patches, near), expected)
+    )
+    torch.testing.assert_close(ours, theirs)
+    assert torch.equal(blend(patches, near[:, :1]), near[:, 0])
+
+
+@pytest.mark.parametrize("options", [{}, {"neighbors": 2}, {"cells": 2, "probes": 2}])
+def test_only_what_tells_patches_apart_carries_a_gradient(options):
+    bank = torch.full((2, 1, 3, 3), 0.5)
+    bank[1, 0, 1, 1] = 1
+    image = torch.full((1, 1, 3, 3), 0.6, requires_grad=True)
+    (gradient,) = torch.autograd.grad(Quilting(bank, overlap=0, **options)(image).sum(), image)
+    middle = gradient[0, 0, 1, 1].item()
+    gradient[0, 0, 1, 1] = 0
+    assert gradient.abs().max() < 1e-5 * middle  # but for rounding
 
 
 def test_a_bank_is_read_from_a_file(photographs, tmp_path):

@@ -59,7 +59,7 @@ def test_where_lists_hold_too_few_the_nearest_stands_in(neighbors):
     bank[0] = 0  # which must not come in instead
     image = 0.5 + 0.5 * torch.rand(4, 3, 32, 32)
     quilting = Quilting(bank, overlap=0, neighbors=neighbors, cells=20, probes=1)
-    rows = quilting._nearest(torch.rand(200, 75) * 0.5 + 0.5, bank.flatten(1))
+    rows = quilting._nearest(torch.rand(200, 75) * 0.5 + 0.5, bank.flatten(1), neighbors)
     assert rows.min() > 0
     assert rows.max() < 40
     assert (quilting(image)[..., :30, :30] > 0).all()
@@ -75,7 +75,7 @@ def test_where_a_list_holds_nothing_the_search_is_exact():
 
     quilting._lists = Empty()
     nearest = torch.cdist(queries, bank.flatten(1)).argmin(1)
-    assert torch.equal(quilting._nearest(queries, bank.flatten(1)), nearest.unsqueeze(1).expand(-1, 2))
+    assert torch.equal(quilting._nearest(queries, bank.flatten(1), 2), nearest.unsqueeze(1).expand(-1, 2))
 
 
 def test_lists_without_faiss_are_refused_at_once(monkeypatch):

@@ -142,6 +142,39 @@ def test_total_variation_reaches_its_minimum(large_photographs):
         np.testing.assert_allclose(mine.numpy(), theirs, atol=5e-3)
 
 
+def test_few_steps_of_total_variation_have_their_own_gradient():
+    """By central differences; a hundred steps have that of the first ten."""
+    generator = torch.Generator().manual_seed(0)
+    images, step, weights = torch.rand(3, 2, 3, 9, 8, dtype=torch.float64, generator=generator)
+    defense = TotalVariation(weight=0.05, drop=0, steps=10)
+    images, step = images.clone().requires_grad_(), 1e-7 * step
+    (gradient,) = torch.autograd.grad((defense(images) * weights).sum(), images)
+    change = ((defense(images.detach() + step) - defense(images.detach() - step)) * weights).sum() / 2
+    torch.testing.assert_close(change, (gradient * step).sum(), rtol=1e-5, atol=0)
+    long = TotalVariation(weight=0.05, drop=0)
+    assert torch.equal(torch.autograd.grad((long(images) * weights).sum(), images)[0], gradient)
+
+
+def test_dropped_pixels_have_no_gradient(photographs):
+    defense, images = TotalVariation(drop=0.4), photographs[:4].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(defense(images).sum(), images)
+    dropped = defense.streams(images, 0).uniform(1, *images.shape[2:]) < 0.4
+    assert 0.3 < dropped.double().mean() < 0.5
+    assert (gradient[dropped.expand_as(images)] == 0).all()
+    assert (gradient[~dropped.expand_as(images)] != 0).double().mean() > 0.99
+
+
+def test_opencvs_non_local_means_have_the_gradient_of_ours(photographs):
+    pytest.importorskip("cv2")
+    images = photographs[:2].clone().requires_grad_()
+    weights = torch.linspace(-1, 1, images.numel()).view_as(images)
+    ours, theirs = (
+        torch.autograd.grad((defense(7, 3, 8)(images) * weights).sum(), images)[0]
+        for defense in (NonLocalMeans, OpenCVNonLocalMeans)
+    )
+    assert torch.equal(theirs, ours)
+
+
 def energy(images, first, kept, weight):
     down, across = torch.zeros_like(images), torch.zeros_like(images)
     down[:, :, :-1], across[..., :-1] = images.diff(dim=2), images.diff(dim=3)
