@@ -52,10 +52,7 @@ class Defense(nn.Module, ABC):
             if self.gradient == "exact":
                 restored = self.restore(exact, run)
             else:
-                with torch.no_grad():
-                    restored = self.restore(exact.detach(), run)
-                if exact.requires_grad and torch.is_grad_enabled():
-                    restored = straight_through(self.stand_in(exact, run), restored)
+                restored = self._restored_straight_through(exact, run)
         return restored.to(images.dtype)
 
     @abstractmethod
@@ -84,6 +81,15 @@ class Defense(nn.Module, ABC):
             yield
         finally:
             self._keys, self._looked = before
+
+    def _restored_straight_through(self, images: Tensor, run: int) -> Tensor:
+        """As ``restore``, with the gradient of what stands in for it, by the same draws."""
+        with self.looking_once(images):
+            with torch.no_grad():
+                restored = self.restore(images.detach(), run)
+            if images.requires_grad and torch.is_grad_enabled():
+                restored = straight_through(self.stand_in(images, run), restored)
+        return restored
 
     def _exact(self, images: Tensor) -> Tensor:
         """Images in float32, the very same ones in all runs that share them."""

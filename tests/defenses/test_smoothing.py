@@ -155,9 +155,12 @@ def test_few_steps_of_total_variation_have_their_own_gradient():
     assert torch.equal(torch.autograd.grad((long(images) * weights).sum(), images)[0], gradient)
 
 
-def test_dropped_pixels_have_no_gradient(photographs):
+@pytest.mark.parametrize("seed", [None, 3])
+def test_dropped_pixels_have_no_gradient(seed, photographs):
     defense, images = TotalVariation(drop=0.4), photographs[:4].clone().requires_grad_()
+    defense.generator = None if seed is None else torch.Generator().manual_seed(seed)
     (gradient,) = torch.autograd.grad(defense(images).sum(), images)
+    defense.generator = None if seed is None else torch.Generator().manual_seed(seed)
     dropped = defense.streams(images, 0).uniform(1, *images.shape[2:]) < 0.4
     assert 0.3 < dropped.double().mean() < 0.5
     assert (gradient[dropped.expand_as(images)] == 0).all()
