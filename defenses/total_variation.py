@@ -9,7 +9,7 @@ from defenses.defense import Defense, Gradient
 from defenses.parts import by_parts
 from options import check_at_least, check_between, check_whole
 
-RETRACED = 10  # steps of the backward pass; all hundred take ten times the memory and help an attacker no further
+RETRACED = 10  # steps of the backward pass; more take more memory and helped an attacker no further where tried
 
 
 class TotalVariation(Defense):
